@@ -1,0 +1,48 @@
+# Every target sets up what it needs in .venv; the pins are in constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: run test test-all check format bench bench-forecast docs clean
+
+run: $(VENV)/.run  ## the main job on built-in data: train, compare, forecast, plot
+	$(BIN)/recurnn forecast --out out/forecast --overwrite
+
+test: $(VENV)/.dev  ## the fast set, within five minutes on two cores
+	$(BIN)/pytest -n 2 -m "not slow"
+
+test-all: $(VENV)/.dev  ## every test, the slow ones included
+	$(BIN)/pytest -n 2
+
+check: $(VENV)/.dev  ## format, lint, types, import order, tests, docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/mkdocs build --strict --quiet
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: bench-forecast  ## every benchmark there is
+
+bench-forecast: $(VENV)/.dev  ## the electricity load: networks beside baselines
+	$(BIN)/python benchmarks/forecast.py
+
+docs: $(VENV)/.dev
+	$(BIN)/mkdocs serve
+
+clean:
+	rm -rf $(VENV) site out build dist .mypy_cache .ruff_cache .pytest_cache
+
+$(VENV)/.run: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) --editable '.[dev]'
+	touch $@

@@ -1,0 +1,194 @@
+"""What a cell is: named weights, named states, and one step written as the paper writes it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recurnn.cells import init as _init
+from recurnn.errors import ConfigError
+
+
+class Matrix:
+    """A weight matrix [N, K] that multiplies as in the papers.
+
+    ``W @ x`` with x [B, K] is W x for every row of the batch: [B, N]. It is
+    ``torch.nn.functional.linear`` without a bias, and nothing else.
+    """
+
+    __slots__ = ("weight",)
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight
+
+    def __matmul__(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight)
+
+
+class Weights:
+    """The weights of one cell by name, as ``step`` receives them: ``p.W_i``, ``p.b_i``.
+
+    Matrices come as `Matrix`, vectors as plain tensors, and a bias of a cell without biases as
+    the number 0.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], absent: tuple[str, ...] = ()) -> None:
+        for name, tensor in tensors.items():
+            setattr(self, name, Matrix(tensor) if tensor.dim() == 2 else tensor)
+        for name in absent:
+            setattr(self, name, 0.0)
+
+    def __getattr__(self, name: str) -> Any:  # keeps type checkers content with p.W_i
+        raise AttributeError(f"the cell declares no weight {name!r}")
+
+
+def affine(*gates: str, inputs: str = "I", units: str = "H", state: str = "H") -> dict[str, str]:
+    """The weights of W x + U h + b, once for each gate.
+
+    Args:
+        gates: gate names; ``affine("i", "f")`` declares W_i, U_i, b_i, W_f, U_f, b_f, and
+            ``affine()`` plain W, U, b.
+        inputs: the letter of the input's size.
+        units: the letter of the number of units of the gate.
+        state: the letter of the size of the state that U multiplies.
+
+    Returns:
+        Weight name to shape, in the letters of `Cell.sizes`.
+    """
+    shapes = {}
+    for suffix in [f"_{gate}" for gate in gates] or [""]:
+        shapes |= {f"W{suffix}": f"{units} {inputs}"}
+        shapes |= {f"U{suffix}": f"{units} {state}", f"b{suffix}": units}
+    return shapes
+
+
+class _ShowsItsEquations(type):
+    """``print(LSTM)`` shows the paper and the equations; ``repr`` stays Python's."""
+
+    def __str__(cls) -> str:
+        return inspect.getdoc(cls) or repr(cls)
+
+
+class Cell(nn.Module, metaclass=_ShowsItsEquations):
+    """A recurrent cell: its weights, its states, and one step.
+
+    A subclass declares `weights` and `states` and writes `step`, one line an equation, in
+    ordinary torch operations. There are no flags, masks, lengths or dropout in a step: those
+    belong to `recurnn.scan` and to the layers.
+
+    Attributes:
+        weights: weight name to shape, in the letters of `sizes`. Names that begin with ``b`` are
+            biases and are left out by ``bias=False``.
+        states: state name to the letter of its size, in the order in which `step` takes them.
+        gates: the other values that `step` returns and that can be asked for at every time step.
+        output: the state that the layer above sees.
+        start: initial values of weights that no general scheme fits (a gain starts at one).
+
+    Args:
+        input_size: I, the size of x.
+        hidden_size: H, the number of units.
+        bias: whether the biases exist.
+        init: how the weights start; see `recurnn.cells.init`.
+        device: where the weights live.
+        dtype: their type.
+
+    Raises:
+        ConfigError: a size is not a positive whole number, or `init` names nothing.
+
+    Example:
+        >>> import torch, recurnn
+        >>> class Leaky(recurnn.cells.Cell):
+        ...     "h = a ⊙ h + tanh(W x)"
+        ...     weights = {"W": "H I", "a": "H"}
+        ...     def step(self, p, x, h):
+        ...         h = p.a * h + torch.tanh(p.W @ x)
+        ...         return {"h": h}
+        >>> recurnn.scan(Leaky(3, 8), torch.randn(5, 2, 3)).output.shape
+        torch.Size([5, 2, 8])
+    """
+
+    weights: ClassVar[Mapping[str, str]]
+    states: ClassVar[Mapping[str, str]] = {"h": "H"}
+    gates: ClassVar[tuple[str, ...]] = ()
+    output: ClassVar[str] = "h"
+    start: ClassVar[Mapping[str, _init.Scheme]] = {}
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        init: _init.Init = "uniform",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        **sizes: int,
+    ) -> None:
+        super().__init__()
+        self.sizes: dict[str, int] = {"I": input_size, "H": hidden_size, **sizes}
+        for letter, size in self.sizes.items():
+            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+                raise ConfigError(
+                    f"{type(self).__name__}: the size {letter} is {size!r}; "
+                    "expected a whole number of at least 1."
+                )
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.bias = bias
+        self.absent = () if bias else tuple(n for n in self.weights if n.startswith("b"))
+        for name, letters in self.weights.items():
+            if name not in self.absent:
+                empty = torch.empty(self.shape(letters), device=device, dtype=dtype)
+                self.register_parameter(name, nn.Parameter(empty))
+        self.init = init
+        self.reset_parameters()
+
+    @property
+    def output_size(self) -> int:
+        """The size of the output of one step."""
+        return self.sizes[self.states[self.output]]
+
+    def shape(self, letters: str) -> tuple[int, ...]:
+        """Letters to numbers: ``"H I"`` is ``(H, I)``."""
+        return tuple(self.sizes[letter] for letter in letters.split())
+
+    def reset_parameters(self) -> None:
+        """Draw the weights afresh, by the scheme given as `init`."""
+        _init.initialise(self, self.init)
+
+    def bind(self, tensors: Mapping[str, Tensor] | None = None) -> Weights:
+        """The weights as `step` takes them: the given tensors, or the cell's own parameters."""
+        return Weights(dict(self.named_parameters()) if tensors is None else tensors, self.absent)
+
+    def step(self, p: Weights, x: Tensor, *states: Tensor) -> dict[str, Tensor]:
+        """One application of the cell.
+
+        Args:
+            p: the weights by name.
+            x: input, [B, I].
+            *states: each state, [B, its size], in the order of `states`.
+
+        Returns:
+            The new states and the gates, by name.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no step")
+
+    def forward(self, x: Tensor, *states: Tensor) -> dict[str, Tensor]:
+        """One step with the cell's own weights; same arguments as `step` after p."""
+        return self.step(self.bind(), x, *states)
+
+    @classmethod
+    def equations(cls) -> str:
+        """The equations of the paper: the first indented block of the docstring."""
+        block = re.search(r"((?:^    +\S.*\n?)+)", inspect.getdoc(cls) or "", re.MULTILINE)
+        return inspect.cleandoc("\n" + block[1]) if block else ""
+
+    def extra_repr(self) -> str:
+        """The sizes, for ``print(layer)``."""
+        return ", ".join(f"{letter}={size}" for letter, size in self.sizes.items())

@@ -1,0 +1,55 @@
+"""Every error that recurnn raises on purpose.
+
+Each says on its first line where and what is wrong, then what was received, what was expected
+and where that number comes from, and last what to do. The command line prints the text without
+a traceback and ends with exit status 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RecurnnError(ValueError):
+    """Base of all errors that a user can mend."""
+
+
+class ShapeError(RecurnnError):
+    """A tensor does not have the shape, dtype or device that the others imply."""
+
+
+class ConfigError(RecurnnError):
+    """An option has a value that it cannot have."""
+
+
+class EngineError(RecurnnError):
+    """An engine asked for by name cannot run this cell here."""
+
+
+class DataError(RecurnnError):
+    """A file, a table or a series cannot be used as it is."""
+
+
+class ModelFolderError(RecurnnError):
+    """A model folder is missing, damaged, of another version, or not a model folder."""
+
+
+def one_of(what: str, received: object, known: Iterable[str]) -> ConfigError:
+    """The error for a name that is not among the known ones; suggests the nearest.
+
+    Args:
+        what: what is being named, in the user's words: ``"engine"``, ``"cell"``.
+        received: what was given.
+        known: the names that exist.
+    """
+    names = list(known)
+    return ConfigError(
+        f"{what}: there is no {received!r}.\n  Known: {', '.join(names)}.{nearest(received, names)}"
+    )
+
+
+def nearest(received: object, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` for the known name closest to the received one, or nothing."""
+    close = difflib.get_close_matches(str(received), list(known), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
