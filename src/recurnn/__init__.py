@@ -1,3 +1,8 @@
 """recurnn: recurrent neural networks, from the equations of a cell to an honest forecast."""
 
+from recurnn import cells, errors, nn
+from recurnn.scan import ScanResult, scan
+
 __version__ = "0.1.0"
+
+__all__ = ["cells", "errors", "nn", "scan", "ScanResult", "__version__"]

@@ -61,7 +61,7 @@ def affine(*gates: str, inputs: str = "I", units: str = "H", state: str = "H") -
     Returns:
         Weight name to shape, in the letters of `Cell.sizes`.
     """
-    shapes = {}
+    shapes: dict[str, str] = {}
     for suffix in [f"_{gate}" for gate in gates] or [""]:
         shapes |= {f"W{suffix}": f"{units} {inputs}"}
         shapes |= {f"U{suffix}": f"{units} {state}", f"b{suffix}": units}
@@ -166,13 +166,14 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
         """The weights as `step` takes them: the given tensors, or the cell's own parameters."""
         return Weights(dict(self.named_parameters()) if tensors is None else tensors, self.absent)
 
-    def step(self, p: Weights, x: Tensor, *states: Tensor) -> dict[str, Tensor]:
+    def step(self, p: Weights, x: Tensor, *states: Any, **named: Any) -> dict[str, Tensor]:
         """One application of the cell.
 
         Args:
             p: the weights by name.
             x: input, [B, I].
-            *states: each state, [B, its size], in the order of `states`.
+            *states: each state, [B, its size], in the order of `states`; a subclass names them.
+            **named: nothing; here so that a subclass may name its states.
 
         Returns:
             The new states and the gates, by name.

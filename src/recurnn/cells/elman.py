@@ -1,4 +1,4 @@
-"""Simple recurrent networks: what is fed back is the hidden layer (Elman) or the output (Jordan)."""
+"""Simple recurrent networks: the hidden layer (Elman) or the output (Jordan) is fed back."""
 
 from __future__ import annotations
 

@@ -1,0 +1,6 @@
+"""Layers: `Recurrent` of any cell, and drop-ins for torch's recurrent layers."""
+
+from recurnn.nn.dropin import GRU, LSTM, RNN
+from recurnn.nn.recurrent import Recurrent
+
+__all__ = ["Recurrent", "RNN", "GRU", "LSTM"]

@@ -1,0 +1,55 @@
+"""Gated recurrent units: the reset gate after the product (torch) or before it (the paper)."""
+
+from __future__ import annotations
+
+from torch import Tensor, sigmoid, tanh
+
+from recurnn.cells._cell import Cell, Weights, affine
+
+
+class GRU(Cell):
+    """Gated recurrent unit with the reset gate after the recurrent product, as in torch.
+
+        r = σ(W_r x + U_r h + b_r)
+        z = σ(W_z x + U_z h + b_z)
+        n = tanh(W_n x + b_n + r ⊙ (U_n h + b_u))
+        h = (1 − z) ⊙ n + z ⊙ h
+
+    The variant of Cho et al. 2014 that cuDNN and torch compute: one product with h a step
+    instead of two in a row. z keeps the old state, as in Cho et al.; Chung et al. 2014 have z and
+    1 − z the other way round. b_u is torch's ``bias_hh`` of n; of the other gates torch's two
+    biases are one, since only their sum acts.
+    """
+
+    gates = ("r", "z", "n")
+    weights = affine(*gates) | {"b_u": "H"}
+
+    def step(self, p: Weights, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+        r = sigmoid(p.W_r @ x + p.U_r @ h + p.b_r)
+        z = sigmoid(p.W_z @ x + p.U_z @ h + p.b_z)
+        n = tanh(p.W_n @ x + p.b_n + r * (p.U_n @ h + p.b_u))
+        h = (1 - z) * n + z * h
+        return {"h": h, "r": r, "z": z, "n": n}
+
+
+class ResetBeforeGRU(Cell):
+    """Gated recurrent unit with the reset gate before the recurrent product, as in the paper.
+
+        r = σ(W_r x + U_r h + b_r)
+        z = σ(W_z x + U_z h + b_z)
+        n = tanh(W_n x + U_n (r ⊙ h) + b_n)
+        h = (1 − z) ⊙ n + z ⊙ h
+
+    Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014, equations 5 to
+    8, with biases (the paper leaves them out). Keras calls it ``reset_after=False``.
+    """
+
+    gates = ("r", "z", "n")
+    weights = affine(*gates)
+
+    def step(self, p: Weights, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+        r = sigmoid(p.W_r @ x + p.U_r @ h + p.b_r)
+        z = sigmoid(p.W_z @ x + p.U_z @ h + p.b_z)
+        n = tanh(p.W_n @ x + p.U_n @ (r * h) + p.b_n)
+        h = (1 - z) * n + z * h
+        return {"h": h, "r": r, "z": z, "n": n}

@@ -1,0 +1,177 @@
+"""`RNN`, `GRU` and `LSTM` with torch's arguments, results and parameter names, run by `scan`.
+
+Each is a subclass of its torch namesake, from which it has its parameters, their names, their
+initialisation and its checks of the arguments; only ``forward`` is ours. torch stacks the gates
+in one matrix and has two biases; `_weights` takes them apart into the names of our cell, so that
+gradients arrive in torch's parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recurnn import cells
+from recurnn.scan import scan
+
+
+class _Scanned:
+    """The forward pass that the three layers share; mixed in before a subclass of RNNBase."""
+
+    gates: tuple[str, ...]
+    _cell: Callable[[Any, int], cells.Cell]
+
+    def _run(
+        self, layer: nn.RNNBase, x: Tensor, state: tuple[Tensor, ...] | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run every layer and direction. x is [T, B, I]; each state is [L·D, B, its size]."""
+        D = 2 if layer.bidirectional else 1
+        last: list[tuple[Tensor, ...]] = []
+        for k in range(layer.num_layers):
+            outputs = []
+            for d in range(D):
+                cell = self._cell(layer, x.shape[-1])
+                start = None if state is None else tuple(s[k * D + d] for s in state)
+                weights = self._weights(layer, k, reverse=d == 1)
+                result = scan(cell, x, start, parameters=weights, reverse=d == 1)
+                outputs.append(result.output)
+                last.append(tuple(result.state.values()))
+            x = outputs[0] if D == 1 else torch.cat(outputs, dim=-1)
+            if layer.dropout > 0 and k < layer.num_layers - 1:
+                x = F.dropout(x, layer.dropout, layer.training)
+        return x, tuple(torch.stack(states) for states in zip(*last, strict=True))
+
+    def _weights(self, layer: nn.RNNBase, k: int, *, reverse: bool) -> dict[str, Tensor]:
+        """Torch's stacked weights of layer k, by the names of our cell."""
+        suffix = f"_l{k}_reverse" if reverse else f"_l{k}"
+        n = len(self.gates)
+        W = getattr(layer, f"weight_ih{suffix}").chunk(n)
+        U = getattr(layer, f"weight_hh{suffix}").chunk(n)
+        tails = [f"_{gate}" if gate else "" for gate in self.gates]
+        weights = {f"W{t}": w for t, w in zip(tails, W, strict=True)}
+        weights |= {f"U{t}": u for t, u in zip(tails, U, strict=True)}
+        if layer.bias:
+            b_ih = getattr(layer, f"bias_ih{suffix}").chunk(n)
+            b_hh = getattr(layer, f"bias_hh{suffix}").chunk(n)
+            for t, b, b_h in zip(tails, b_ih, b_hh, strict=True):
+                weights |= self._biases(t, b, b_h)
+        if layer.proj_size:
+            weights["W_p"] = getattr(layer, f"weight_hr{suffix}")
+        return weights
+
+    @staticmethod
+    def _biases(tail: str, b_ih: Tensor, b_hh: Tensor) -> dict[str, Tensor]:
+        return {f"b{tail}": b_ih + b_hh}
+
+    def _batched(
+        self, layer: nn.RNNBase, x: Tensor, state: tuple[Tensor, ...] | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Torch's layouts in and out: unbatched, batch-major or time-major."""
+        if x.dim() not in (2, 3):
+            raise ValueError(
+                f"{type(layer).__name__}: Expected input to be 2D or 3D, got {x.dim()}D instead"
+            )
+        single = x.dim() == 2
+        if single:
+            x = x.unsqueeze(0 if layer.batch_first else 1)
+            state = None if state is None else tuple(s.unsqueeze(1) for s in state)
+        if state is not None:
+            hidden: Any = state if isinstance(layer, nn.LSTM) else state[0]
+            layer.check_forward_args(x, hidden, None)
+        if layer.batch_first:
+            x = x.transpose(0, 1)
+        y, last = self._run(layer, x, state)
+        if single:
+            return y.squeeze(1), tuple(s.squeeze(1) for s in last)
+        return (y.transpose(0, 1) if layer.batch_first else y), last
+
+
+class RNN(_Scanned, nn.RNN):
+    """Drop-in for `torch.nn.RNN`: the Elman cell, L layers, one or two directions.
+
+    Takes torch's arguments, gives torch's results, and has torch's parameter names.
+
+    Example:
+        >>> import torch, recurnn
+        >>> layer = recurnn.nn.RNN(3, 8, num_layers=2)
+        >>> y, h = layer(torch.randn(7, 2, 3))
+        >>> y.shape, h.shape
+        (torch.Size([7, 2, 8]), torch.Size([2, 2, 8]))
+    """
+
+    gates = ("",)
+
+    def _cell(self, layer: nn.RNNBase, size: int) -> cells.Cell:
+        phi = "relu" if layer.mode == "RNN_RELU" else "tanh"
+        return cells.Elman(
+            size, layer.hidden_size, nonlinearity=phi, bias=layer.bias, device="meta"
+        )
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """As `torch.nn.RNN.forward`: input [T, B, I] and hx [L·D, B, H] to output and h_n."""
+        y, (h,) = self._batched(self, input, None if hx is None else (hx,))
+        return y, h
+
+
+class GRU(_Scanned, nn.GRU):
+    """Drop-in for `torch.nn.GRU`: reset gate after the product, L layers, one or two directions.
+
+    Takes torch's arguments, gives torch's results, and has torch's parameter names.
+
+    Example:
+        >>> import torch, recurnn
+        >>> layer = recurnn.nn.GRU(3, 8, bidirectional=True)
+        >>> layer.load_state_dict(torch.nn.GRU(3, 8, bidirectional=True).state_dict())
+        <All keys matched successfully>
+        >>> layer(torch.randn(7, 2, 3))[0].shape
+        torch.Size([7, 2, 16])
+    """
+
+    gates = ("r", "z", "n")
+
+    def _cell(self, layer: nn.RNNBase, size: int) -> cells.Cell:
+        return cells.GRU(size, layer.hidden_size, bias=layer.bias, device="meta")
+
+    @staticmethod
+    def _biases(tail: str, b_ih: Tensor, b_hh: Tensor) -> dict[str, Tensor]:
+        # The reset gate multiplies U_n h + b_hh, so n keeps its two biases apart.
+        return {"b_n": b_ih, "b_u": b_hh} if tail == "_n" else {f"b{tail}": b_ih + b_hh}
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """As `torch.nn.GRU.forward`: input [T, B, I] and hx [L·D, B, H] to output and h_n."""
+        y, (h,) = self._batched(self, input, None if hx is None else (hx,))
+        return y, h
+
+
+class LSTM(_Scanned, nn.LSTM):
+    """Drop-in for `torch.nn.LSTM`, projections included: L layers, one or two directions.
+
+    Takes torch's arguments, gives torch's results, and has torch's parameter names.
+
+    Example:
+        >>> import torch, recurnn
+        >>> layer = recurnn.nn.LSTM(3, 8, batch_first=True)
+        >>> y, (h, c) = layer(torch.randn(2, 7, 3))
+        >>> y.shape, c.shape
+        (torch.Size([2, 7, 8]), torch.Size([1, 2, 8]))
+    """
+
+    gates = ("i", "f", "g", "o")
+
+    def _cell(self, layer: nn.RNNBase, size: int) -> cells.Cell:
+        if layer.proj_size:
+            return cells.ProjectedLSTM(
+                size, layer.hidden_size, proj_size=layer.proj_size, bias=layer.bias, device="meta"
+            )
+        return cells.LSTM(size, layer.hidden_size, bias=layer.bias, device="meta")
+
+    def forward(  # type: ignore[override]
+        self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """As `torch.nn.LSTM.forward`: input [T, B, I], (h_0, c_0) to output and (h_n, c_n)."""
+        y, (h, c) = self._batched(self, input, hx)
+        return y, (h, c)
