@@ -1,0 +1,117 @@
+"""Stage 5: C++ text to a loaded library, compiled once and cached by the hash of all that counts."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from recurnn.compiler.ops import Unsupported
+
+FLAGS = (
+    "-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fPIC",
+    "-shared", "-pthread",
+)  # fmt: skip
+log = logging.getLogger("recurnn")
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: RECURNN_CACHE, or the user's cache folder."""
+    if "RECURNN_CACHE" in os.environ:
+        return Path(os.environ["RECURNN_CACHE"])
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "recurnn"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "recurnn"
+
+
+@functools.cache
+def compiler() -> str:
+    """The C++ compiler: the environment's CXX, g++ or clang++.
+
+    Raises:
+        Unsupported: there is none.
+    """
+    for name in (os.environ.get("CXX"), "g++", "clang++"):
+        found = shutil.which(name) if name else None
+        if found:
+            return found
+    raise Unsupported("there is no C++ compiler (g++, clang++ or the variable CXX)")
+
+
+@functools.cache
+def _machine() -> str:
+    """What a binary for this machine depends on beside its text."""
+    version = subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=False)
+    flags = ""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return f"{version.stdout}{platform.machine()}{platform.processor()}{flags}"
+
+
+def load(text: str, dtype: str, name: str) -> ctypes.CDLL:
+    """Compile a kernel, or take it from the cache, and load it.
+
+    The file appears under its name only when it is whole, so several processes may build at
+    once and one that is killed leaves nothing broken; a file that does not load is built anew.
+
+    Args:
+        text: the C++.
+        dtype: ``"float"`` or ``"double"``.
+        name: how a person finds the kernel in the cache folder.
+
+    Raises:
+        Unsupported: no compiler, or it does not accept the text.
+    """
+    key = hashlib.sha256("\0".join([text, dtype, _machine(), *FLAGS]).encode()).hexdigest()[:20]
+    target = cache_folder() / f"{name}-{dtype}-{key}.so"
+    if target.exists():
+        try:
+            return _open(target)
+        except OSError:
+            log.warning("the cached kernel %s is damaged and is built anew", target.name)
+    _compile(text, dtype, target)
+    return _open(target)
+
+
+def _open(path: Path) -> ctypes.CDLL:
+    if path.stat().st_size == 0:
+        raise OSError("empty")
+    library = ctypes.CDLL(str(path))
+    if not hasattr(library, "lanes"):
+        raise OSError("not a kernel")
+    return library
+
+
+def _compile(text: str, dtype: str, target: Path) -> None:
+    start = time.perf_counter()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(dir=target.parent, prefix=".build-")
+    except OSError as error:
+        raise Unsupported(f"the cache folder cannot be written: {error}") from error
+    try:
+        source, built = Path(folder, "kernel.cpp"), Path(folder, "kernel.so")
+        source.write_text(text)
+        done = subprocess.run(
+            [compiler(), *FLAGS, f"-DREAL={dtype}", str(source), "-o", str(built)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            first = next((line for line in done.stderr.splitlines() if "error" in line), "")
+            raise Unsupported(f"the C++ compiler failed: {first or done.stderr[-300:]}")
+        os.replace(built, target)
+        os.replace(source, target.with_suffix(".cpp"))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    log.info("compiled %s in %.1f s", target.name, time.perf_counter() - start)

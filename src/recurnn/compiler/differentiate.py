@@ -1,0 +1,153 @@
+"""Stage 2: the derivative of a step, itself a step that runs backward in time.
+
+At each step it takes dL/dstate, made of what comes from the output (*seed*), of what the later
+step left (*carry*), and of the products with the later step's dz (*past*), and gives the carry
+for the earlier step and the dz of every product. The weight matrices' gradients are not in it:
+they are one large product of all dz with all operands, after the loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from recurnn.compiler.ops import OPS, Graph, Unsupported, Value
+from recurnn.compiler.trace import Step
+
+
+@dataclass
+class Backward:
+    """The backward step.
+
+    Attributes:
+        carries: the pointwise part of dL/d(old state), by state; absent where there is none.
+        past: by state, the (matrix, dz) whose products complete dL/d(old state).
+        gradients: dL/d(new state), by state, as the step starts with it.
+        outer: by matrix, the (dz, operand) pairs whose outer products are its gradient.
+        vectors: by vector, its gradient in one row at one step.
+        saved: the forward values to keep from the forward pass.
+        seeds: the states whose gradient comes in at every step.
+    """
+
+    graph: Graph
+    carries: dict[str, Value]
+    past: dict[str, list[tuple[str, Value]]]
+    gradients: dict[str, Value]
+    outer: dict[str, list[tuple[Value, Value]]]
+    vectors: dict[str, Value]
+    seeds: tuple[str, ...]
+    saved: list[Value] = field(default_factory=list)
+
+
+def differentiate(step: Step, seeds: tuple[str, ...]) -> Backward:
+    """Reverse-mode derivative of a step.
+
+    Args:
+        step: the step; its graph grows by the backward values.
+        seeds: the states whose value at every step is an output that may have a gradient.
+
+    Raises:
+        Unsupported: the input is used other than in products.
+    """
+    G = step.graph
+    forward = list(G.values)
+    fed = {v.data[0][2] for v in forward if v.op == "product"}
+    parts: dict[Value, list[Value]] = {}
+    terms: dict[Value, list[tuple[str, bool, Value]]] = {}
+    result = Backward(G, {}, {k: [] for k in step.old}, {}, {}, {}, seeds)
+    for k, new in step.states.items():
+        gradient = G.make("carry", width=new.width, data=k)
+        if step.old[k] in fed:
+            gradient = G.apply("add", gradient, G.make("past", width=new.width, data=k))
+        if k in seeds:
+            gradient = G.apply("add", G.make("seed", width=new.width, data=k), gradient)
+        result.gradients[k] = gradient
+        parts.setdefault(new, []).append(gradient)
+    state_of = {v: k for k, v in step.old.items()}
+    for value in reversed(forward):
+        g = _sum_up(G, value, parts.get(value, []), terms.get(value, []))
+        if g is None:
+            continue
+        if value.op == "product":
+            ((matrix, _, operand),) = value.data
+            result.outer.setdefault(matrix, []).append((g, operand))
+            if operand in state_of:
+                result.past[state_of[operand]].append((matrix, g))
+            elif operand.op != "x":
+                terms.setdefault(operand, []).append((matrix, True, g))
+        elif value.op == "sum":
+            parts.setdefault(value.args[0], []).append(g)
+        elif value.op == "vector":
+            result.vectors[value.data] = g
+        elif value.op == "state":
+            result.carries[value.data] = g
+        elif value.op == "x":
+            raise Unsupported("the step uses its input other than in products")
+        elif value.op in OPS:
+            for a, ga in zip(value.args, OPS[value.op].derivative(G, g, value, *value.args),
+                             strict=True):
+                if ga is not None and a.op not in ("constant", "width"):
+                    parts.setdefault(a, []).append(_fit(G, ga, a))
+    result.saved = _choose_saved(step, result, forward)
+    return result
+
+
+def _sum_up(
+    G: Graph, value: Value, parts: list[Value], terms: list[tuple[str, bool, Value]]
+) -> Value | None:
+    if terms:
+        parts = [*parts, G.make("product", width=value.width, data=tuple(terms))]
+    total = None
+    for part in parts:
+        total = part if total is None else G.apply("add", total, part)
+    if total is not None and total.width != value.width:
+        total = G.make("spread", total, width=value.width)
+    return total
+
+
+def _fit(G: Graph, gradient: Value, argument: Value) -> Value:
+    """A number a row that was spread over units collects the sum of their gradients."""
+    if argument.width == "1" and gradient.width != "1":
+        return G.make("sum", gradient, width="1")
+    return gradient
+
+
+def roots(backward: Backward) -> list[Value]:
+    """Every value that the backward step must produce."""
+    pairs = [pair for pairs in backward.outer.values() for pair in pairs]
+    dz = [g for g, _ in pairs]
+    operands = [v for _, v in pairs if v.op not in ("x", "state")]
+    return [*backward.carries.values(), *dz, *backward.vectors.values(), *operands]
+
+
+def _choose_saved(step: Step, backward: Backward, forward: list[Value]) -> list[Value]:
+    """Save what the backward needs and cannot make from states, weights and other saved values."""
+    forward_set = set(forward)
+    needed: set[Value] = set()
+    queue = roots(backward)
+    seen: set[Value] = set()
+    while queue:
+        value = queue.pop()
+        if value in seen:
+            continue
+        seen.add(value)
+        if value in forward_set:
+            needed.add(value)
+            continue
+        queue += value.args
+        if value.op == "product":
+            queue += [operand for _, _, operand in value.data]
+    known = set(step.states.values()) | set(step.old.values())
+    saved: list[Value] = []
+
+    def can_make(value: Value) -> bool:
+        if value in known or value.op in ("vector", "constant", "width"):
+            return True
+        if value.op in ("product", "sum", "x"):
+            return False
+        return all(can_make(a) for a in value.args)
+
+    for value in sorted(needed, key=lambda v: v.index):
+        if not can_make(value):
+            saved.append(value)
+            known.add(value)
+    return saved

@@ -1,0 +1,203 @@
+"""The operations that a step may use: one row each, with its C++ text and its derivative.
+
+A `Value` is one vector of a step, of `width` units for each row of the batch ("H", "P", …) or one
+number for each row ("1"). Values are made by `Graph.make`, which gives the same object for the
+same expression, so that nothing is computed twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A node of the graph of a step.
+
+    Attributes:
+        op: a row of `OPS`, or a leaf: ``x``, ``state``, ``vector``, ``constant``, ``width``,
+            ``carry``, ``seed``, ``saved``, ``past``; or ``product`` or ``sum``.
+        args: the values it is computed from.
+        width: the letter of its number of units; ``"1"`` for one number a row.
+        data: a leaf's name or number; for a product its terms (matrix, transposed, operand).
+        index: its place in the order of creation, which is an order of evaluation.
+    """
+
+    op: str
+    args: tuple[Value, ...]
+    width: str
+    data: Any = None
+    index: int = 0
+
+    def __repr__(self) -> str:
+        if self.op == "product":
+            return "product(" + " + ".join(
+                f"{m}{'ᵀ' if transposed else ''} %{v.index}" for m, transposed, v in self.data
+            ) + ")"
+        inner = [f"%{a.index}" for a in self.args] + ([] if self.data is None else [str(self.data)])
+        return f"{self.op}({', '.join(inner)})"
+
+
+@dataclass
+class Graph:
+    """Values in order of evaluation, and names for people to read them by."""
+
+    values: list[Value] = field(default_factory=list)
+    names: dict[Value, str] = field(default_factory=dict)
+    _known: dict[Any, Value] = field(default_factory=dict)
+
+    def make(self, op: str, *args: Value, width: str | None = None, data: Any = None) -> Value:
+        """The value of an expression: a new one, or the one that is there already."""
+        key = (op, tuple(id(a) for a in args), width, _identity(data))
+        if key not in self._known:
+            if width is None:
+                width = _common_width(op, args)
+            self._known[key] = Value(op, args, width, data, len(self.values))
+            self.values.append(self._known[key])
+        return self._known[key]
+
+    def constant(self, number: float) -> Value:
+        """A number, the same for every unit and row."""
+        return self.make("constant", width="1", data=float(number))
+
+    def apply(self, op: str, *args: Value | float) -> Value:
+        """A pointwise operation on values and numbers, with the trivial cases folded."""
+        values = [a if isinstance(a, Value) else self.constant(a) for a in args]
+        numbers = [v.data if v.op == "constant" else None for v in values]
+        if op == "mul" and 1.0 in numbers:
+            return values[1 - numbers.index(1.0)]
+        if op in ("add", "sub") and numbers[1] == 0.0:
+            return values[0]
+        if op == "add" and numbers[0] == 0.0:
+            return values[1]
+        if op == "neg" and values[0].op == "neg":
+            return values[0].args[0]
+        return self.make(op, *values)
+
+
+def _identity(data: Any) -> Any:
+    if isinstance(data, tuple):
+        return tuple(_identity(d) for d in data)
+    return id(data) if isinstance(data, Value) else data
+
+
+def _common_width(op: str, args: tuple[Value, ...]) -> str:
+    widths = {a.width for a in args} - {"1"}
+    if len(widths) > 1:
+        raise Unsupported(f"{op} of values of different widths: {', '.join(sorted(widths))}")
+    return widths.pop() if widths else "1"
+
+
+class Unsupported(Exception):  # noqa: N818 - a reason, not a fault: the reference runs instead
+    """The compiler does not know something that a step uses; the text is the reason."""
+
+
+Derivative = Callable[..., tuple[Value | None, ...]]
+
+
+@dataclass(frozen=True)
+class Op:
+    """One row of the table.
+
+    Attributes:
+        cpp: the C++ expression, ``{0}``, ``{1}``, … being the arguments.
+        torch: the operation on tensors; also what the tests compare the C++ with.
+        derivative: (graph, gradient, result, *args) to a gradient for each argument.
+        spellings: the torch functions that mean this operation.
+        cost: rough cost in additions; what is dear is saved rather than computed again.
+    """
+
+    cpp: str
+    torch: Callable[..., torch.Tensor]
+    derivative: Derivative
+    spellings: tuple[Any, ...]
+    cost: int = 1
+
+
+def _t(*names: str) -> tuple[Any, ...]:
+    """Every spelling of a name: torch.name, Tensor.name and torch.nn.functional.name."""
+    homes = (torch, torch.Tensor, F)
+    return tuple(getattr(home, name) for name in names for home in homes if hasattr(home, name))
+
+
+def _compare(op: str) -> Op:
+    return Op(
+        f"where({{0}} {op} {{1}}, broadcast(1), broadcast(0))",
+        lambda a, b: {">": torch.gt, ">=": torch.ge}[op](a, b).to(torch.result_type(a, b)),
+        lambda G, g, y, a, b: (None, None),
+        (),
+    )
+
+
+def _tie(G: Graph, a: Value, b: Value) -> Value:
+    # 1 where a > b, ½ where equal, 0 where less: torch halves the gradient of a tie.
+    return G.apply("mul", 0.5, G.apply("add", G.apply("gt", a, b), G.apply("ge", a, b)))
+
+
+OPS: dict[str, Op] = {
+    "add": Op("{0} + {1}", torch.add, lambda G, g, y, a, b: (g, g), _t("add", "__add__")),
+    "sub": Op(
+        "{0} - {1}", torch.sub, lambda G, g, y, a, b: (g, G.apply("neg", g)),
+        _t("sub", "subtract", "__sub__"),
+    ),
+    "mul": Op(
+        "{0} * {1}", torch.mul,
+        lambda G, g, y, a, b: (G.apply("mul", g, b), G.apply("mul", g, a)),
+        _t("mul", "multiply", "__mul__"),
+    ),
+    "div": Op(
+        "{0} / {1}", torch.div,
+        lambda G, g, y, a, b: (
+            G.apply("div", g, b), G.apply("neg", G.apply("div", G.apply("mul", g, y), b))
+        ),
+        _t("div", "divide", "true_divide", "__truediv__"), cost=8,
+    ),
+    "neg": Op("-{0}", torch.neg, lambda G, g, y, a: (G.apply("neg", g),), _t("neg", "negative")),
+    "sigmoid": Op(
+        "sigmoid({0})", torch.sigmoid,
+        lambda G, g, y, a: (G.apply("mul", g, G.apply("mul", y, G.apply("sub", 1.0, y))),),
+        _t("sigmoid"), cost=25,
+    ),
+    "tanh": Op(
+        "tanh({0})", torch.tanh,
+        lambda G, g, y, a: (G.apply("mul", g, G.apply("sub", 1.0, G.apply("mul", y, y))),),
+        _t("tanh"), cost=25,
+    ),
+    "relu": Op(
+        "where({0} > broadcast(0), {0}, {0} != {0} ? {0} : broadcast(0))", torch.relu,
+        lambda G, g, y, a: (G.apply("mul", g, G.apply("gt", y, 0.0)),), _t("relu"),
+    ),
+    "exp": Op("exp({0})", torch.exp, lambda G, g, y, a: (G.apply("mul", g, y),), _t("exp"), cost=20),
+    "log": Op("log({0})", torch.log, lambda G, g, y, a: (G.apply("div", g, a),), _t("log"), cost=25),
+    "sqrt": Op(
+        "sqrt({0})", torch.sqrt,
+        lambda G, g, y, a: (G.apply("div", G.apply("mul", 0.5, g), y),), _t("sqrt"), cost=10,
+    ),
+    "abs": Op(
+        "abs({0})", torch.abs,
+        lambda G, g, y, a: (
+            G.apply("mul", g, G.apply("sub", G.apply("gt", a, 0.0), G.apply("gt", 0.0, a))),
+        ),
+        _t("abs", "absolute"),
+    ),
+    "maximum": Op(
+        "maximum({0}, {1})", torch.maximum,
+        lambda G, g, y, a, b: (G.apply("mul", g, _tie(G, a, b)), G.apply("mul", g, _tie(G, b, a))),
+        _t("maximum"), cost=2,
+    ),
+    "minimum": Op(
+        "minimum({0}, {1})", torch.minimum,
+        lambda G, g, y, a, b: (G.apply("mul", g, _tie(G, b, a)), G.apply("mul", g, _tie(G, a, b))),
+        _t("minimum"), cost=2,
+    ),
+    "gt": _compare(">"),
+    "ge": _compare(">="),
+}
+"""Every pointwise operation, by name. An operation with no row cannot be compiled."""
+
+SPELLINGS: dict[Any, str] = {f: name for name, op in OPS.items() for f in op.spellings}

@@ -1,0 +1,292 @@
+"""Stage 1: a step, run on symbols instead of tensors, becomes a graph.
+
+The step is ordinary Python; run on `Symbol`s it leaves behind what it computes. A symbol knows
+its width as a letter, so that one graph serves every size. A row that was joined with
+``torch.cat`` keeps its parts, so that joining and cutting cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from recurnn.compiler.ops import OPS, SPELLINGS, Graph, Unsupported, Value
+
+
+@dataclass
+class Step:
+    """The graph of one step of a cell.
+
+    Attributes:
+        graph: the values.
+        sizes: the letters in use.
+        states: the new value of each state, by name.
+        old: the value of each state before the step.
+        observed: the other values that the step returns, by name.
+        output: the state that is the output.
+        matrices: matrix name to (rows, columns), as letters.
+        vectors: vector name to its letter.
+    """
+
+    graph: Graph
+    states: dict[str, Value]
+    old: dict[str, Value]
+    observed: dict[str, Value]
+    output: str
+    matrices: dict[str, tuple[str, str]]
+    vectors: dict[str, str]
+
+
+def trace(cell: Any) -> Step:
+    """The graph of a cell's step.
+
+    Args:
+        cell: a `recurnn.cells.Cell`.
+
+    Raises:
+        Unsupported: the step uses something that the compiler does not know.
+    """
+    graph = Graph()
+    matrices: dict[str, tuple[str, str]] = {}
+    vectors: dict[str, str] = {}
+    weights: dict[str, Any] = {}
+    for name, letters in cell.weights.items():
+        if name in cell.absent:
+            continue
+        shape = letters.split()
+        if len(shape) == 2:
+            matrices[name] = (shape[0], shape[1])
+            weights[name] = SymbolicMatrix(name, shape[0], shape[1])
+        elif len(shape) == 1:
+            vectors[name] = shape[0]
+            weights[name] = Symbol(graph, (graph.make("vector", width=shape[0], data=name),), 1)
+        else:
+            raise Unsupported(f"the weight {name} has {len(shape)} dimensions")
+    x = Symbol(graph, (graph.make("x", width="I", data="x"),))
+    old = {k: graph.make("state", width=w, data=k) for k, w in cell.states.items()}
+    result = cell.step(cell.bind(weights), x, *(Symbol(graph, (v,)) for v in old.values()))
+    values: dict[str, Value] = {}
+    for name, symbol in result.items():
+        if not isinstance(symbol, Symbol) or len(symbol.parts) != 1:
+            raise Unsupported(f"the step returns {name} as something that is not one row")
+        values[name] = symbol.parts[0]
+        graph.names.setdefault(symbol.parts[0], name)
+    states = {k: values[k] for k in old}
+    for name, width in cell.states.items():
+        if states[name].width != width:
+            raise Unsupported(f"the state {name} comes out with width {states[name].width}")
+    observed = {k: v for k, v in values.items() if k not in old}
+    return Step(graph, states, old, observed, cell.output, matrices, vectors)
+
+
+@dataclass(frozen=True)
+class SymbolicMatrix:
+    """A weight matrix of the step; all it can do is multiply a row."""
+
+    name: str
+    rows: str
+    columns: str
+
+    def dim(self) -> int:
+        """Two, as a matrix has."""
+        return 2
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Symbol:
+        return _dispatch(func, args, kwargs or {})
+
+
+class Symbol:
+    """A row of the step: one value, or several parts joined side by side."""
+
+    def __init__(self, graph: Graph, parts: tuple[Value, ...], dims: int = 2) -> None:
+        self.graph, self.parts, self.dims = graph, parts, dims
+
+    def dim(self) -> int:
+        """Two for a row of the batch, one for a vector of weights."""
+        return self.dims
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Symbol:
+        return _dispatch(func, args, kwargs or {})
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(torch.Tensor, name, None)
+        if method is None or name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *args, **kwargs: _dispatch(method, (self, *args), kwargs)
+
+    def __add__(self, other: Any) -> Symbol:
+        return _pointwise("add", self, other)
+
+    def __radd__(self, other: Any) -> Symbol:
+        return _pointwise("add", other, self)
+
+    def __sub__(self, other: Any) -> Symbol:
+        return _pointwise("sub", self, other)
+
+    def __rsub__(self, other: Any) -> Symbol:
+        return _pointwise("sub", other, self)
+
+    def __mul__(self, other: Any) -> Symbol:
+        return _pointwise("mul", self, other)
+
+    def __rmul__(self, other: Any) -> Symbol:
+        return _pointwise("mul", other, self)
+
+    def __truediv__(self, other: Any) -> Symbol:
+        return _pointwise("div", self, other)
+
+    def __rtruediv__(self, other: Any) -> Symbol:
+        return _pointwise("div", other, self)
+
+    def __neg__(self) -> Symbol:
+        return _pointwise("neg", self)
+
+    def __pow__(self, exponent: Any) -> Symbol:
+        if exponent == 2:
+            return self * self
+        if exponent == 0.5:
+            return _pointwise("sqrt", self)
+        raise Unsupported(f"a power of {exponent}")
+
+    def __bool__(self) -> bool:
+        raise Unsupported("a decision that depends on a value of the step")
+
+
+def _dispatch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if func in SPELLINGS and not kwargs:
+        return _pointwise(SPELLINGS[func], *args)
+    if func in COMPOSED:
+        return COMPOSED[func](*args, **kwargs)
+    raise Unsupported(f"the step uses {getattr(func, '__name__', func)}")
+
+
+def _pointwise(op: str, *args: Any) -> Symbol:
+    symbols = [a for a in args if isinstance(a, Symbol)]
+    if not all(isinstance(a, Symbol | int | float) for a in args):
+        odd = next(a for a in args if not isinstance(a, Symbol | int | float))
+        raise Unsupported(f"{op} with a {type(odd).__name__} that is not a weight or a state")
+    graph, count = symbols[0].graph, max(len(s.parts) for s in symbols)
+    if any(len(s.parts) not in (1, count) for s in symbols):
+        raise Unsupported(f"{op} of rows that were joined differently")
+    parts = []
+    for k in range(count):
+        row = [
+            (a.parts[k if len(a.parts) > 1 else 0] if isinstance(a, Symbol) else float(a))
+            for a in args
+        ]
+        parts.append(graph.apply(op, *row))
+    return Symbol(graph, tuple(parts), max(s.dims for s in symbols))
+
+
+def _linear(x: Symbol, weight: SymbolicMatrix, bias: Symbol | None = None) -> Symbol:
+    if not isinstance(x, Symbol) or not isinstance(weight, SymbolicMatrix) or len(x.parts) != 1:
+        raise Unsupported("a product that is not of a weight matrix and one row")
+    (operand,) = x.parts
+    if operand.width != weight.columns:
+        raise Unsupported(f"{weight.name} multiplies a row of width {operand.width}")
+    z = x.graph.make("product", operand, width=weight.rows, data=((weight.name, False, operand),))
+    result = Symbol(x.graph, (z,))
+    return result if bias is None else result + bias
+
+
+def _cat(rows: Any, dim: int = -1) -> Symbol:
+    if dim not in (-1, 1):
+        raise Unsupported("a join that is not along the units")
+    return Symbol(rows[0].graph, tuple(part for row in rows for part in row.parts))
+
+
+def _chunk(row: Symbol, chunks: int, dim: int = 0) -> tuple[Symbol, ...]:
+    if dim not in (-1, 1) or chunks != len(row.parts):
+        raise Unsupported("a cut that is not where rows were joined")
+    return tuple(Symbol(row.graph, (part,)) for part in row.parts)
+
+
+def _total(row: Symbol) -> tuple[Value, Value]:
+    """The sum over all units of a row, and their number."""
+    G = row.graph
+    total = count = None
+    for part in row.parts:
+        s = G.make("sum", part, width="1")
+        n = G.make("width", width="1", data=part.width)
+        total = s if total is None else G.apply("add", total, s)
+        count = n if count is None else G.apply("add", count, n)
+    assert total is not None and count is not None
+    return total, count
+
+
+def _sum(row: Symbol, dim: int = -1, keepdim: bool = False) -> Symbol:  # noqa: FBT001, FBT002
+    if dim not in (-1, 1) or not keepdim:
+        raise Unsupported("a sum that is not over the units with keepdim=True")
+    return Symbol(row.graph, (_total(row)[0],))
+
+
+def _mean(row: Symbol, dim: int = -1, keepdim: bool = False) -> Symbol:  # noqa: FBT001, FBT002
+    if dim not in (-1, 1) or not keepdim:
+        raise Unsupported("a mean that is not over the units with keepdim=True")
+    return Symbol(row.graph, (row.graph.apply("div", *_total(row)),))
+
+
+class _Shape:
+    """Stands for ``row.shape[-1:]`` in a call of layer_norm."""
+
+    def __getitem__(self, key: Any) -> _Shape:
+        return self
+
+
+def _layer_norm(
+    row: Symbol, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Symbol:
+    if not isinstance(shape, _Shape):
+        raise Unsupported("layer_norm over something other than row.shape[-1:]")
+    centred = row - _mean(row, keepdim=True)
+    variance = _mean(centred * centred, keepdim=True)
+    result = centred * (1.0 / _pointwise("sqrt", variance + eps))
+    result = result if weight is None else result * weight
+    return result if bias is None else result + bias
+
+
+def _clamp(a: Symbol, min: float | None = None, max: float | None = None) -> Symbol:
+    a = a if min is None else _pointwise("maximum", a, min)
+    return a if max is None else _pointwise("minimum", a, max)
+
+
+Symbol.shape = _Shape()  # type: ignore[attr-defined]
+
+COMPOSED: dict[Any, Callable[..., Any]] = {
+    F.linear: _linear,
+    F.layer_norm: _layer_norm,
+    torch.cat: _cat,
+    torch.concat: _cat,
+    torch.chunk: _chunk,
+    torch.Tensor.chunk: _chunk,
+    torch.sum: _sum,
+    torch.Tensor.sum: _sum,
+    torch.mean: _mean,
+    torch.Tensor.mean: _mean,
+    torch.clamp: _clamp,
+    torch.Tensor.clamp: _clamp,
+    torch.square: lambda a: a * a,
+    torch.Tensor.square: lambda a: a * a,
+    torch.rsqrt: lambda a: 1.0 / _pointwise("sqrt", a),
+    torch.reciprocal: lambda a: 1.0 / a,
+    torch.rsub: lambda a, b: b - a,
+    torch.Tensor.pow: lambda a, b: a**b,
+    torch.pow: lambda a, b: a**b,
+    F.silu: lambda a: a * _pointwise("sigmoid", a),
+    F.softsign: lambda a: a / (1 + _pointwise("abs", a)),
+    F.hardsigmoid: lambda a: _clamp(a / 6 + 0.5, 0.0, 1.0),
+    F.hardtanh: lambda a, lo=-1.0, hi=1.0: _clamp(a, lo, hi),
+    F.leaky_relu: lambda a, slope=0.01: _pointwise("maximum", a, a * slope),
+}
+"""Functions that are made of rows of `OPS`, products and sums."""
+
