@@ -136,14 +136,14 @@ def _is_numeric(column: pd.Series) -> bool:
 
 
 def _is_meant_as_numbers(column: pd.Series) -> bool:
-    """Numbers, or text most of which is numbers: then the rest is a mistake to be named."""
+    """Numbers, or text half of which is numbers: then the rest is a mistake to be named."""
     if _is_numeric(column):
         return not bool(column.isna().all())
     if pd.api.types.is_bool_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
         return False
     present = column.dropna()
     numbers = pd.to_numeric(present.astype(str), errors="coerce").notna()
-    return 2 * int(numbers.sum()) > len(present)
+    return len(present) > 0 and 2 * int(numbers.sum()) >= len(present)
 
 
 def _is_constant(column: pd.Series) -> bool:
@@ -192,12 +192,10 @@ def _column(table: Table, name: str) -> Array:
         found = pd.to_numeric(text, errors="coerce")
         wrong = np.flatnonzero(found.isna().to_numpy() & text.notna().to_numpy())
         if len(wrong):
-            more = (
-                f"  {len(wrong)} values of this column are no numbers.\n" if len(wrong) > 1 else ""
-            )
             raise DataError(
                 f"{table.origin}: column {name!r} has text where a number belongs.\n"
-                f"  At {table.at(int(wrong[0]))}: {str(text.iloc[int(wrong[0])])!r}.\n{more}"
+                f"  At {table.at(int(wrong[0]))}: {str(text.iloc[int(wrong[0])])!r}.\n"
+                f"  Values of this column that are no numbers: {len(wrong)}.\n"
                 "  Mend it there, leave the place empty (a gap), or name another value column."
             )
         column = found
