@@ -230,3 +230,13 @@ def test_monash_sets(name, count, steps, frequency, season):
     found = read_series(Path(folder) / name / f"{name}_dataset.tsf.xz")
     assert (len(found.series), len(found.series[0].values)) == (count, steps)
     assert (found.frequency, found.season) == (frequency, season)
+
+
+def test_a_short_series_does_not_hide_the_common_frequency():
+    days = pd.date_range("2024-01-01", periods=30)
+    work = pd.bdate_range("2024-01-04", periods=6)
+    frame = pd.DataFrame({"unique_id": ["b"] * 6 + ["a"] * 30, "ds": [*work, *days]})
+    frame["y"] = np.arange(36.0) ** 2
+    found = read_series(frame)
+    assert found.frequency == "D"
+    assert [len(s.values) for s in found.series] == [8, 30]

@@ -203,6 +203,11 @@ def _common_frequency(
                 raise times_.not_regular(raw.times, repr(raw.name), table.origin, None)
             found.setdefault(mine, raw.name)
     if given is None:
+        # A short series can look like another frequency: five working days are also five days.
+        if len(found) > 1:
+            stamps = [raw.times for raw in raws if raw.times is not None]
+            shared = [f for f in found if all(times_.explains(times, f) for times in stamps)]
+            found = {f: found[f] for f in shared[:1]} or found
         if len(found) > 1:
             said = ", ".join(f"{name!r} has {f}" for f, name in list(found.items())[:4])
             raise DataError(

@@ -189,10 +189,11 @@ def find_frequency(times: pd.DatetimeIndex) -> str | None:
     if common is not None:
         guesses.append(common.freqstr)
     guesses += ["B", "MS", "ME"]
-    return next((f for f in guesses if _on_grid(times, f)), None)
+    return next((f for f in guesses if explains(times, f)), None)
 
 
-def _on_grid(times: pd.DatetimeIndex, frequency: str) -> bool:
+def explains(times: pd.DatetimeIndex, frequency: str) -> bool:
+    """Whether all times lie at the frequency and no more than a quarter of its places is empty."""
     rows = grid(times, frequency)
     # More than a quarter empty: not gaps, but another frequency in places.
     return rows is not None and 3 * len(rows) <= 4 * len(times) and bool(times.isin(rows).all())
