@@ -40,7 +40,7 @@ def electricity(
     ] = None,
     # An option takes one word; the words that follow it arrive as arguments.
     more: Annotated[
-        list[str] | None, typer.Argument(metavar="[CLIENT]...", help="Further clients.")
+        list[str] | None, typer.Argument(metavar="CLIENT", help="Further clients.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All 370 clients.")] = False,
     hourly: Annotated[
