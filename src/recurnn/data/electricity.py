@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from recurnn.data.download import Report
-from recurnn.data.tables import Append, open_table
+from recurnn.data.writing import Append, open_table
 from recurnn.data.uci_archive import UCI, Archive, choose_clients, read_clients
 from recurnn.errors import DataError, one_of
 
