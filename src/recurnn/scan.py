@@ -13,11 +13,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from recurnn import compiler
 from recurnn.cells import Cell
-from recurnn.errors import ShapeError, one_of
+from recurnn.errors import EngineError, ShapeError, one_of
 
 State = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
-ENGINES = ("auto", "reference")
+ENGINES = ("auto", "reference", "cpu")
 
 
 class ScanResult(NamedTuple):
@@ -70,7 +71,8 @@ def scan(
         parameters: weights by name to use instead of the cell's own.
         return_states: ``"all"`` for each state at every step.
         return_gates: whether to return each gate at every step.
-        engine: ``"reference"``, the plain loop over the step, or ``"auto"``, the fastest there is.
+        engine: ``"reference"``, the plain loop over the step; ``"cpu"``, the compiled kernel; or
+            ``"auto"``, the kernel where there is one and the reference elsewhere.
 
     Returns:
         Outputs, final states, and the states and gates at every step where asked for.
@@ -78,6 +80,7 @@ def scan(
     Raises:
         ShapeError: sizes, types or devices that do not fit one another.
         ConfigError: an unknown engine or weight name.
+        EngineError: the engine asked for by name cannot run this; the text says why.
 
     Example:
         >>> import torch, recurnn
@@ -100,13 +103,75 @@ def scan(
         # A masked row still enters the products; zero it, since 0 · NaN would reach the weights.
         x = torch.where(real.unsqueeze(-1), x, 0)
         boundary = None if boundary is None else boundary & real
-    output, last, trace = _reference(cell, x, start, restart, real, boundary, reverse, parameters)
+    every, observed = return_states == "all", cell.gates if return_gates else ()
+    number = _kernel(cell, x, engine, every=every, observed=observed, restart=reset_state)
+    if number is None:
+        output, last, trace = _reference(
+            cell, x, start, restart, real, boundary, reverse, parameters
+        )
+    else:
+        weights = dict(cell.named_parameters()) if parameters is None else parameters
+        names = [k for k in cell.weights if k not in cell.absent]
+        trace, last, gates = compiler.run(
+            number, x, list(start.values()), [weights[k] for k in names],
+            None if real is None else real.sum(0), boundary, reverse=reverse,
+        )  # fmt: skip
+        output, trace = trace[cell.output], trace | gates
     return ScanResult(
         output,
         last,
-        {name: trace[name] for name in cell.states} if return_states == "all" else None,
-        {name: trace[name] for name in cell.gates} if return_gates else None,
+        {name: trace[name] for name in cell.states} if every else None,
+        {name: trace[name] for name in observed} if return_gates else None,
     )
+
+
+def _kernel(
+    cell: Cell, x: Tensor, engine: str, *, every: bool, observed: tuple[str, ...], restart: object
+) -> int | None:
+    """The compiled cell's number, or None where the reference is to run."""
+    if engine == "reference":
+        return None
+    reason = None
+    if x.device.type != "cpu":
+        reason = f"there is no kernel for {x.device.type}"
+    elif restart is not None:
+        reason = "a reset to given states has no kernel"
+    elif torch._C._functorch.peek_interpreter_stack() is not None:
+        reason = "inside a torch.func transform the reference runs"
+    else:
+        try:
+            return compiler.prepare(
+                cell, x.dtype, every=every, observed=observed, reference=_for_derivatives
+            )
+        except compiler.Unsupported as unsupported:
+            reason = str(unsupported)
+    if engine != "auto":
+        raise EngineError(
+            f"{type(cell).__name__}: the engine {engine!r} cannot run this.\n  {reason}.\n"
+            "  Use engine='auto' or engine='reference'."
+        )
+    return None
+
+
+def _for_derivatives(
+    cell: Cell,
+    x: Tensor,
+    state: dict[str, Tensor],
+    parameters: Mapping[str, Tensor],
+    lengths: Tensor | None,
+    boundary: Tensor | None,
+    *,
+    reverse: bool,
+    traced: Sequence[str],
+    observed: Sequence[str],
+) -> list[Tensor]:
+    """The reference with the kernel's arguments and results, for gradients of gradients."""
+    real = None
+    if lengths is not None:
+        real = torch.arange(x.shape[0], device=x.device).unsqueeze(1) < lengths
+    zeros = {k: torch.zeros_like(s) for k, s in state.items()}
+    _, last, trace = _reference(cell, x, state, zeros, real, boundary, reverse, parameters)
+    return [*(trace[k] for k in traced), *last.values(), *(trace[k] for k in observed)]
 
 
 def _reference(

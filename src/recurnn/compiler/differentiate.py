@@ -21,11 +21,11 @@ class Backward:
     Attributes:
         carries: the pointwise part of dL/d(old state), by state; absent where there is none.
         past: by state, the (matrix, dz) whose products complete dL/d(old state).
-        gradients: dL/d(new state), by state, as the step starts with it.
+        gradients: what is carried of dL/d(new state), by state.
         outer: by matrix, the (dz, operand) pairs whose outer products are its gradient.
         vectors: by vector, its gradient in one row at one step.
         saved: the forward values to keep from the forward pass.
-        seeds: the states whose gradient comes in at every step.
+        seeds: the states and gates whose gradient comes in at every step.
     """
 
     graph: Graph
@@ -43,7 +43,7 @@ def differentiate(step: Step, seeds: tuple[str, ...]) -> Backward:
 
     Args:
         step: the step; its graph grows by the backward values.
-        seeds: the states whose value at every step is an output that may have a gradient.
+        seeds: the states and gates that are outputs at every step and may have a gradient.
 
     Raises:
         Unsupported: the input is used other than in products.
@@ -58,10 +58,12 @@ def differentiate(step: Step, seeds: tuple[str, ...]) -> Backward:
         gradient = G.make("carry", width=new.width, data=k)
         if step.old[k] in fed:
             gradient = G.apply("add", gradient, G.make("past", width=new.width, data=k))
-        if k in seeds:
-            gradient = G.apply("add", G.make("seed", width=new.width, data=k), gradient)
         result.gradients[k] = gradient
         parts.setdefault(new, []).append(gradient)
+    for k in seeds:
+        value = step.states[k] if k in step.states else step.observed[k]
+        seed = G.make("seed", width=value.width, data=k)
+        parts.setdefault(value, []).insert(0, seed)
     state_of = {v: k for k, v in step.old.items()}
     for value in reversed(forward):
         g = _sum_up(G, value, parts.get(value, []), terms.get(value, []))

@@ -89,7 +89,7 @@ class Kernel:
         cell: the cell; only its equations count, not its sizes or weights.
         dtype: float32 or float64.
         observed: gates to write out at every step.
-        seeds: states whose gradient comes in at every step.
+        seeds: states and gates whose gradient comes in at every step.
 
     Raises:
         Unsupported: the step cannot be compiled, with the reason.
@@ -217,7 +217,7 @@ class Kernel:
             run: what the forward left.
             sizes: letter to number.
             frame: as in the forward.
-            seeds: dL/dstate at every step, [T, B, n], by name, or None.
+            seeds: dL/dstate and dL/dgate at every step, [T, B, n], by name, or None.
             lasts: dL/d(last state), [B, n], by name, or None.
             wants_x: whether dL/dx is needed.
 
@@ -234,11 +234,6 @@ class Kernel:
         for k, start in run.starts.items():
             streams[f"new_{k}"] = _stream(run.news[k])
             streams[f"old_{k}"] = _stream(run.news[k], shift=back, first=start)
-            seed = seeds.get(k)
-            if seed is not None and seed.stride(-1) != 1:
-                seed = seed.contiguous()
-            hold.append(seed)
-            streams[f"seed_{k}"] = still if seed is None else _stream(seed)
             last = lasts.get(k)
             last = None if last is None else last.contiguous()
             ring = x.new_empty(2, B, start.shape[-1])
@@ -250,6 +245,10 @@ class Kernel:
             streams[f"carry_{k}"] = carry
             firsts[k] = torch.empty_like(start, memory_format=torch.contiguous_format)
             streams[f"first_{k}"] = _stream(firsts[k].unsqueeze(0), wrap=0)
+        for k in self.back.seeds:
+            seed = seeds.get(k)
+            seed = seed if seed is None or seed.stride(-1) == 1 else seed.contiguous()
+            streams[f"seed_{k}"] = still if seed is None else _stream(seed)
         fresh = x.new_zeros if frame.lengths is not None else x.new_empty
         dz = fresh(T, B, self.room(plan, "dz", sizes))
         operands = fresh(T, B, self.room(plan, "operands", sizes))

@@ -154,7 +154,8 @@ def plan_backward(step: Step, backward: Backward) -> Plan:
     for k, old in step.old.items():
         plan.homes[old] = Place(f"old_{k}")
         plan.homes[step.states[k]] = Place(f"new_{k}")
-        plan.streams += [f"old_{k}", f"new_{k}", f"carry_{k}", f"seed_{k}"]
+        plan.streams += [f"old_{k}", f"new_{k}", f"carry_{k}"]
+    plan.streams += [f"seed_{k}" for k in backward.seeds]
     for value in backward.saved:
         plan.homes[value] = plan.slot("saved", value.width)
     for k, value in backward.carries.items():
