@@ -18,7 +18,7 @@ from pathlib import Path
 from recurnn.compiler.ops import Unsupported
 
 FLAGS = (
-    "-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fPIC",
+    "-std=c++17", "-O2", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fPIC",
     "-shared", "-pthread",
 )  # fmt: skip
 log = logging.getLogger("recurnn")

@@ -164,7 +164,8 @@ class _Writer:
         for k, group in enumerate(body.groups):
             for j, output in enumerate(group.outputs):
                 here[output] = self.name(output)
-                inner.append(f"V {here[output]} = product{k}[m_][{j} * N + n_];")
+                a = len(group.outputs)
+                inner.append(f"V {here[output]} = product{k}[(m_ * {a} + {j}) * N + n_];")
                 inner += self.after(output, here, stores)
         for value in body.values:
             if value.op in ("vector", "constant", "width", "state", "carry", "seed"):
@@ -179,8 +180,9 @@ class _Writer:
             (summed,) = value.args
             term = here.get(summed) or self.read(summed)
             inner.append(f"row[m_].s[{self.scalar(value)}] += total({term}, left);")
-        return "\n".join(structs) + _tile_text(name, self.letters.index(body.units), most, U, lines,
-                                               inner, self.size(body.units))
+        return "\n".join(structs) + _tile_text(
+            name, self.letters.index(body.units), counts, U, lines, inner, self.size(body.units)
+        )
 
     def after(
         self, value: Value, here: dict[Value, str], stores: dict[Value, list[Place]]
@@ -316,16 +318,18 @@ def _bool(value: bool) -> str:  # noqa: FBT001
 
 
 def _tile_text(
-    name: str, letter: int, most: int, U: str, lines: list[str], inner: list[str], units: str
+    name: str, letter: int, counts: list[int], U: str, lines: list[str], inner: list[str], units: str
 ) -> str:
+    # The body is compiled once, not once for every size of tile: its products come to it in
+    # memory, which costs little beside making them.
     before = "\n".join(f"        {line}" for line in lines)
     body = "\n".join(f"                {line}" for line in inner)
-    rows = f"rows_of({most})" if most else "4"
+    rows = f"rows_of({max(counts)})" if counts else "4"
+    passed = "".join(f", &product{k}[0][0]" for k in range(len(counts)))
+    taken = "".join(f", const V* product{k}" for k in range(len(counts)))
     return f"""struct {name} {{
     static constexpr int letter = {letter}, U = {U}, M = {rows};
-    template <int M, int N>
-    INLINE void tile(const Call& call, Row* row, int panel) {{
-{before}
+    static NOINLINE void body(const Call& call, Row* row, int M, int N, int panel{taken}) {{
         for (int m_ = 0; m_ < M; m_++)
             for (int n_ = 0; n_ < N; n_++) {{
                 int unit = (panel * U + n_) * LANES, left = {units} - unit;
@@ -333,6 +337,11 @@ def _tile_text(
 {body}
                 /*end*/
             }}
+    }}
+    template <int M, int N>
+    INLINE void tile(const Call& call, Row* row, int panel) {{
+{before}
+        body(call, row, M, N, panel{passed});
     }}
 }};
 """

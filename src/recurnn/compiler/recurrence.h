@@ -38,6 +38,7 @@ typedef Whole<DOUBLE>::type W;
 typedef W I __attribute__((vector_size(VECTOR_BYTES)));
 
 #define INLINE static inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
 
 // ---------------------------------------------------------------- vectors
 
