@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recurnn import cells
+from recurnn.errors import ShapeError
 from recurnn.scan import scan
 
 
@@ -34,7 +35,7 @@ class _Scanned:
         for k in range(layer.num_layers):
             outputs = []
             for d in range(D):
-                cell = self._cell(layer, x.shape[-1])
+                cell = self._cell(layer, layer.input_size if k == 0 else x.shape[-1])
                 start = None if state is None else tuple(s[k * D + d] for s in state)
                 weights = self._weights(layer, k, reverse=d == 1)
                 result = scan(cell, x, start, parameters=weights, reverse=d == 1)
@@ -72,7 +73,7 @@ class _Scanned:
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Torch's layouts in and out: unbatched, batch-major or time-major."""
         if x.dim() not in (2, 3):
-            raise ValueError(
+            raise ShapeError(  # torch's text
                 f"{type(layer).__name__}: Expected input to be 2D or 3D, got {x.dim()}D instead"
             )
         single = x.dim() == 2
