@@ -13,7 +13,7 @@ from hypothesis import settings
 
 # A kernel that reads what nobody wrote must not get a lucky zero: with deterministic algorithms
 # torch fills fresh memory with NaN, and with the largest number where there is no NaN.
-torch.use_deterministic_algorithms(True)
+torch.use_deterministic_algorithms(mode=True)
 torch.utils.deterministic.fill_uninitialized_memory = True
 # The tests run in several processes; threads of each would only wait for one another.
 torch.set_num_threads(1)
@@ -28,7 +28,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 def _seeds() -> None:
     """The same numbers whichever tests run, in whatever order."""
     random.seed(1)
-    np.random.seed(1)  # noqa: NPY002 - for code under test that uses the global generator
+    np.random.seed(1)
     torch.manual_seed(1)
 
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 
-def with_gradients(outputs: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def with_gradients(
+    outputs: Mapping[str, Tensor], inputs: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """The outputs, and `d name` for each input: the gradient of a random weighted sum of them.
 
     The weights depend on the names and shapes of the outputs only, so two implementations of one

@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+
 import recurnn
 
 SOURCE = Path(recurnn.__file__).parent
@@ -65,7 +66,11 @@ def documentation(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
         ("data", "from recurnn import cells", {"cells"}),
         ("models", "def f():\n    from recurnn.cli import main", {"cli"}),
         ("models", "from recurnn.insight import plot", {"insight"}),
-        ("nn", "import torch.nn\nfrom recurnn.scan import scan\nfrom recurnn.nn import LSTM", set()),
+        (
+            "nn",
+            "import torch.nn\nfrom recurnn.scan import scan\nfrom recurnn.nn import LSTM",
+            set(),
+        ),
     ],
 )
 def test_an_upward_import_is_seen(here: str, line: str, found: set[str]) -> None:
