@@ -69,6 +69,8 @@ def initialise(cell: Cell, init: Init = "uniform") -> None:
     for name, weight in cell.named_parameters():
         own = any(fnmatchcase(name, pattern) for pattern in cell.start)
         scheme = [s for k, s in rules if fnmatchcase(name, k) and not (own and k == "*")][-1]
+        if weight.is_meta:
+            continue  # no numbers to draw; and under torch.func.vmap drawing is an error
         if isinstance(scheme, int | float):
             nn.init.constant_(weight, float(scheme))
         elif scheme == "uniform":
