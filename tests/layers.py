@@ -38,11 +38,8 @@ class Case:
     contiguous: bool = True
 
     def __str__(self) -> str:
-        other = {f.name: getattr(self, f.name) for f in fields(self)[1:]}
-        shown = [
-            f"{f.name}={other[f.name]}" for f in fields(self)[1:] if other[f.name] != f.default
-        ]
-        return " ".join([self.kind, *shown])
+        values = [(f.name, getattr(self, f.name), f.default) for f in fields(self)[1:]]
+        return " ".join([self.kind, *(f"{k}={v}" for k, v, usual in values if v != usual)])
 
     def make(self, where: Any) -> torch.nn.RNNBase:
         """The layer of this name in `torch.nn` or `recurnn.nn`, with random weights."""

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import recurnn
 import witness
 from recurnn import cells
+from tolerance import agree
 
 
 @dataclass(frozen=True)
@@ -72,3 +74,23 @@ def states_of(cell: cells.Cell, B: int, *, seed: int) -> dict[str, Tensor]:
     return {
         k: normal(B, size, seed=seed + n, dtype=dtype) for n, (k, size) in enumerate(sizes.items())
     }
+
+
+def against_witness(cell: cells.Cell, step: object, *, T: int = 4, B: int = 3) -> None:
+    """Assert that every output, state and gate of every step is what the witness says."""
+    x = normal(T, B, cell.input_size, seed=1)
+    start = states_of(cell, B, seed=2)
+    result = recurnn.scan(cell, x, start, return_states="all", return_gates=True)
+    assert result.states is not None
+    assert result.gates is not None
+    w = {name: weight.detach().numpy() for name, weight in cell.named_parameters()}
+    want = {
+        name: torch.from_numpy(values)
+        for name, values in witness.run(
+            step, w, x.detach().numpy(), {k: s.detach().numpy() for k, s in start.items()}
+        ).items()
+    }
+    agree(result.states | result.gates, want, terms=T * (cell.input_size + cell.hidden_size))
+    assert torch.equal(result.output, result.states[cell.output])
+    last = {k: v[-1] for k, v in want.items() if k in cell.states}
+    agree(result.state, last, terms=T * (cell.input_size + cell.hidden_size))
