@@ -173,7 +173,9 @@ def test_recurrent_batch_first_is_time_first_turned_round() -> None:
     reset = torch.zeros(5, 2, dtype=torch.bool)
     reset[2, 0] = True
     how = {"lengths": lengths, "return_states": "all", "return_gates": True}
-    a = nn.Recurrent(cell, reverse=True)(x, reset=reset, **how)
+    a = recurnn.scan(cell, x, reset=reset, reverse=True, **how)
+    plain = nn.Recurrent(cell, reverse=True)(x, reset=reset, **how)
+    identical({"y": plain.output} | plain.state, {"y": a.output} | a.state)
     layer = nn.Recurrent(cell, reverse=True, batch_first=True)
     b = layer(x.transpose(0, 1), reset=reset.T, **how)
     got = {"y": b.output} | b.gates | {f"all {k}": v for k, v in b.states.items()}

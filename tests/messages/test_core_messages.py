@@ -98,6 +98,11 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         scan(ELMAN, SMALL, return_states="every"),
         "return_states: there is no 'every'.\n  Known: last, all.",
     ),
+    (
+        ConfigError,
+        lambda: nn.Recurrent(ELMAN, engine="fast")(SMALL),
+        "engine: there is no 'fast'.\n  Known: auto, reference. Did you mean 'auto'?",
+    ),
     # scan: the input
     (
         ShapeError,
