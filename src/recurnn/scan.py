@@ -100,12 +100,15 @@ def scan(
         # A masked row still enters the products; zero it, since 0 · NaN would reach the weights.
         x = torch.where(real.unsqueeze(-1), x, 0)
         boundary = None if boundary is None else boundary & real
-    output, last, trace = _reference(cell, x, start, restart, real, boundary, reverse, parameters)
+    states = tuple(cell.states) if return_states == "all" else ()
+    gates = cell.gates if return_gates else ()
+    wanted = tuple(dict.fromkeys([cell.output, *states, *gates]))
+    last, trace = _reference(cell, x, start, restart, real, boundary, reverse, parameters, wanted)
     return ScanResult(
-        output,
+        trace[cell.output],
         last,
-        {name: trace[name] for name in cell.states} if return_states == "all" else None,
-        {name: trace[name] for name in cell.gates} if return_gates else None,
+        {name: trace[name] for name in states} if states else None,
+        {name: trace[name] for name in gates} if return_gates else None,
     )
 
 
@@ -118,8 +121,9 @@ def _reference(
     boundary: Tensor | None,
     reverse: bool,
     parameters: Mapping[str, Tensor] | None,
-) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-    """The definition: one `step` after another. Returns outputs, last states, all values."""
+    wanted: tuple[str, ...],
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The definition: one `step` after another. Returns last states, and all wanted values."""
     T = x.shape[0]
     p = cell.bind(parameters)
     history: list[dict[str, Tensor]] = []
@@ -131,27 +135,20 @@ def _reference(
             new = boundary[cut].unsqueeze(-1)
             state = {k: torch.where(new, restart[k], s) for k, s in state.items()}
         values = cell.step(p, x[t], *state.values())
+        kept = {k: values[k] for k in wanted}
         if real is None:
             state = {k: values[k] for k in state}
         else:
             here = real[t].unsqueeze(-1)
             state = {k: torch.where(here, values[k], s) for k, s in state.items()}
-            values = {k: torch.where(here, v, 0) for k, v in values.items()}
-        history.append(values)
+            kept = {k: torch.where(here, v, 0) for k, v in kept.items()}
+        history.append(kept)
     if reverse:
         history.reverse()
-    if not history:
-        nothing = {k: s.new_zeros(0, *s.shape) for k, s in state.items()}
-        gates = {k: v.new_zeros(0, *v.shape) for k, v in _probe(cell, x, state, p).items()}
-        trace = gates | nothing
-    else:
-        trace = {k: torch.stack([values[k] for values in history]) for k in history[0]}
-    return trace[cell.output], state, trace
-
-
-def _probe(cell: Cell, x: Tensor, state: dict[str, Tensor], p: object) -> dict[str, Tensor]:
-    """The shapes of everything a step returns, from one step on zeros."""
-    return cell.step(p, x.new_zeros(x.shape[1:]), *state.values())  # type: ignore[arg-type]
+    if not history:  # T = 0: one step on zeros tells the shapes
+        values = cell.step(p, x.new_zeros(x.shape[1:]), *state.values())
+        return state, {k: values[k].new_zeros(0, *values[k].shape) for k in wanted}
+    return state, {k: torch.stack([kept[k] for kept in history]) for k in wanted}
 
 
 def _check_input(cell: Cell, x: Tensor) -> None:
@@ -207,7 +204,8 @@ def _named_state(cell: Cell, x: Tensor, state: State | None, what: str) -> dict[
     if set(named) != set(sizes):
         raise ShapeError(
             f"{name}: {what} does not have the states of the cell.\n"
-            f"  Expected {', '.join(sizes)}, in this order or by name."
+            f"  {what} has {_received(state)}; expected {', '.join(sizes)}, in this order or by "
+            "name."
         )
     for k, size in sizes.items():
         if tuple(named[k].shape) != (B, size):
@@ -220,10 +218,17 @@ def _named_state(cell: Cell, x: Tensor, state: State | None, what: str) -> dict[
     return {k: named[k] for k in sizes}
 
 
+def _received(state: State) -> str:
+    if isinstance(state, Mapping):
+        return ", ".join(state) or "nothing"
+    count = 1 if isinstance(state, Tensor) else len(state)
+    return f"{count} tensor{'' if count == 1 else 's'}"
+
+
 def _state_message(name: str, what: str, k: str, got: list[int], x: Tensor, size: int) -> str:
     B = x.shape[1]
     lines = [
-        f"{name}: the initial {what} does not fit the input.",
+        f"{name}: the {'initial state' if what == 'state' else what} does not fit the input.",
         f"  {k} is {got}; expected [B, {size}] = [{B}, {size}], because x is {list(x.shape)} "
         f"and {k} has {size} units.",
     ]
@@ -237,7 +242,9 @@ def _real_steps(cell: Cell, x: Tensor, lengths: Tensor | Sequence[int] | None) -
     if lengths is None:
         return None
     T, B = x.shape[:2]
-    lengths = torch.as_tensor(lengths, device=x.device)
+    # An empty list has no type of its own, and torch would take it for floating point.
+    empty = not isinstance(lengths, Tensor) and len(lengths) == 0
+    lengths = torch.as_tensor(lengths, dtype=torch.int64 if empty else None, device=x.device)
     if lengths.dtype.is_floating_point or lengths.dtype == torch.bool or lengths.dim() != 1:
         raise ShapeError(
             f"{type(cell).__name__}: lengths must be whole numbers, one a row.\n"
