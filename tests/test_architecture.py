@@ -1,4 +1,7 @@
-"""A module imports only from below it; files and functions stay short enough to read."""
+"""A module imports only from below it; files and functions stay short enough to read.
+
+A function is measured without its signature and docstring: a command's options are not its logic.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ def test_imports_go_down_and_code_stays_short(path: Path) -> None:
     assert len(text.splitlines()) <= 400
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert (node.end_lineno or 0) - node.lineno < 60 + documentation(node), node.name
+            assert (node.end_lineno or 0) - node.body[0].lineno < 60 + documentation(node), node.name
 
 
 def documentation(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
