@@ -15,9 +15,16 @@ from torch import Tensor
 
 from recurnn import compiler
 from recurnn.cells import Cell
-from recurnn.errors import EngineError, ShapeError, one_of
+from recurnn.checks import (
+    State,
+    check_input,
+    check_parameters,
+    check_reset,
+    named_state,
+    real_steps,
+)
+from recurnn.errors import EngineError, one_of
 
-State = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 ENGINES = ("auto", "reference", "cpu")
 
 
@@ -93,56 +100,51 @@ def scan(
         raise one_of("engine", engine, ENGINES)
     if return_states not in ("last", "all"):
         raise one_of("return_states", return_states, ("last", "all"))
-    _check_input(cell, x)
-    _check_parameters(cell, x, parameters)
-    start = _named_state(cell, x, state, "state")
-    restart = _named_state(cell, x, reset_state, "reset_state") if reset is not None else None
-    real = _real_steps(cell, x, lengths)
-    boundary = _check_reset(cell, x, reset)
+    check_input(cell, x)
+    check_parameters(cell, x, parameters)
+    start = named_state(cell, x, state, "state")
+    restart = named_state(cell, x, reset_state, "reset_state") if reset is not None else None
+    real = real_steps(cell, x, lengths)
+    boundary = check_reset(cell, x, reset)
     if real is not None:
         # A masked row still enters the products; zero it, since 0 · NaN would reach the weights.
         x = torch.where(real.unsqueeze(-1), x, 0)
         boundary = None if boundary is None else boundary & real
-    every, observed = return_states == "all", cell.gates if return_gates else ()
-    number = _kernel(cell, x, engine, every=every, observed=observed, restart=reset_state)
+    states = tuple(cell.states) if return_states == "all" else ()
+    gates = cell.gates if return_gates else ()
+    wanted = tuple(dict.fromkeys([cell.output, *states, *gates]))
+    number = _kernel(cell, x, engine, wanted, restarts=reset_state is not None)
     if number is None:
-        output, last, trace = _reference(
-            cell, x, start, restart, real, boundary, reverse, parameters
+        last, trace = _reference(
+            cell, x, start, restart, real, boundary, reverse, parameters, wanted
         )
     else:
         weights = dict(cell.named_parameters()) if parameters is None else parameters
-        names = [k for k in cell.weights if k not in cell.absent]
-        trace, last, gates = compiler.run(
-            number, x, list(start.values()), [weights[k] for k in names],
-            None if real is None else real.sum(0), boundary, reverse=reverse,
-        )  # fmt: skip
-        output, trace = trace[cell.output], trace | gates
+        lengths = None if real is None else real.sum(0)
+        last, trace = compiler.run(number, x, start, weights, lengths, boundary, reverse=reverse)
     return ScanResult(
-        output,
+        trace[cell.output],
         last,
-        {name: trace[name] for name in cell.states} if every else None,
-        {name: trace[name] for name in observed} if return_gates else None,
+        {name: trace[name] for name in states} if states else None,
+        {name: trace[name] for name in gates} if return_gates else None,
     )
 
 
 def _kernel(
-    cell: Cell, x: Tensor, engine: str, *, every: bool, observed: tuple[str, ...], restart: object
+    cell: Cell, x: Tensor, engine: str, wanted: tuple[str, ...], *, restarts: bool
 ) -> int | None:
     """The compiled cell's number, or None where the reference is to run."""
     if engine == "reference":
         return None
-    reason = None
     if x.device.type != "cpu":
         reason = f"there is no kernel for {x.device.type}"
-    elif restart is not None:
+    elif restarts:
         reason = "a reset to given states has no kernel"
     elif torch._C._functorch.peek_interpreter_stack() is not None:
-        reason = "inside a torch.func transform the reference runs"
+        reason = "inside a torch.func transform only the reference runs"
     else:
         try:
-            return compiler.prepare(
-                cell, x.dtype, every=every, observed=observed, reference=_for_derivatives
-            )
+            return compiler.prepare(cell, x.dtype, wanted, _for_derivatives)
         except compiler.Unsupported as unsupported:
             reason = str(unsupported)
     if engine != "auto":
@@ -160,18 +162,16 @@ def _for_derivatives(
     parameters: Mapping[str, Tensor],
     lengths: Tensor | None,
     boundary: Tensor | None,
-    *,
     reverse: bool,
-    traced: Sequence[str],
-    observed: Sequence[str],
+    wanted: tuple[str, ...],
 ) -> list[Tensor]:
     """The reference with the kernel's arguments and results, for gradients of gradients."""
     real = None
     if lengths is not None:
         real = torch.arange(x.shape[0], device=x.device).unsqueeze(1) < lengths
     zeros = {k: torch.zeros_like(s) for k, s in state.items()}
-    _, last, trace = _reference(cell, x, state, zeros, real, boundary, reverse, parameters)
-    return [*(trace[k] for k in traced), *last.values(), *(trace[k] for k in observed)]
+    last, trace = _reference(cell, x, state, zeros, real, boundary, reverse, parameters, wanted)
+    return [*(trace[k] for k in wanted), *last.values()]
 
 
 def _reference(
@@ -183,8 +183,9 @@ def _reference(
     boundary: Tensor | None,
     reverse: bool,
     parameters: Mapping[str, Tensor] | None,
-) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-    """The definition: one `step` after another. Returns outputs, last states, all values."""
+    wanted: tuple[str, ...],
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The definition: one `step` after another. Returns last states, and all wanted values."""
     T = x.shape[0]
     p = cell.bind(parameters)
     history: list[dict[str, Tensor]] = []
@@ -196,142 +197,17 @@ def _reference(
             new = boundary[cut].unsqueeze(-1)
             state = {k: torch.where(new, restart[k], s) for k, s in state.items()}
         values = cell.step(p, x[t], *state.values())
+        kept = {k: values[k] for k in wanted}
         if real is None:
             state = {k: values[k] for k in state}
         else:
             here = real[t].unsqueeze(-1)
             state = {k: torch.where(here, values[k], s) for k, s in state.items()}
-            values = {k: torch.where(here, v, 0) for k, v in values.items()}
-        history.append(values)
+            kept = {k: torch.where(here, v, 0) for k, v in kept.items()}
+        history.append(kept)
     if reverse:
         history.reverse()
-    if not history:
-        nothing = {k: s.new_zeros(0, *s.shape) for k, s in state.items()}
-        gates = {k: v.new_zeros(0, *v.shape) for k, v in _probe(cell, x, state, p).items()}
-        trace = gates | nothing
-    else:
-        trace = {k: torch.stack([values[k] for values in history]) for k in history[0]}
-    return trace[cell.output], state, trace
-
-
-def _probe(cell: Cell, x: Tensor, state: dict[str, Tensor], p: object) -> dict[str, Tensor]:
-    """The shapes of everything a step returns, from one step on zeros."""
-    return cell.step(p, x.new_zeros(x.shape[1:]), *state.values())  # type: ignore[arg-type]
-
-
-def _check_input(cell: Cell, x: Tensor) -> None:
-    name, size = type(cell).__name__, cell.input_size
-    if x.dim() != 3:
-        raise ShapeError(
-            f"{name}: the input must have three dimensions.\n"
-            f"  x is {list(x.shape)}; expected [T, B, I] with I = {size} of the cell."
-        )
-    if x.shape[-1] != size:
-        raise ShapeError(
-            f"{name}: the input does not fit the cell.\n"
-            f"  x is {list(x.shape)}; expected [T, B, I] with I = {size}, because the cell was "
-            f"made with input_size={size}.\n  I differs: {x.shape[-1]} in x, {size} in the cell."
-        )
-
-
-def _check_parameters(cell: Cell, x: Tensor, parameters: Mapping[str, Tensor] | None) -> None:
-    name = type(cell).__name__
-    if parameters is not None:
-        wanted = {k: cell.shape(s) for k, s in cell.weights.items() if k not in cell.absent}
-        for key in parameters:
-            if key not in wanted:
-                raise one_of(f"{name}: weight", key, wanted)
-        for key, shape in wanted.items():
-            got = tuple(parameters[key].shape) if key in parameters else None
-            if got != shape:
-                raise ShapeError(
-                    f"{name}: the given weights do not fit the cell.\n  {key} is "
-                    f"{'missing' if got is None else list(got)}; expected {list(shape)}."
-                )
-    for key, weight in (parameters or dict(cell.named_parameters())).items():
-        if weight.dtype != x.dtype or weight.device != x.device:
-            raise ShapeError(
-                f"{name}: the input and the weights differ in type or device.\n"
-                f"  x is {x.dtype} on {x.device}; {key} is {weight.dtype} on {weight.device}.\n"
-                "  Move one of them with .to(...)."
-            )
-        break  # one stands for all: they are made and moved together
-
-
-def _named_state(cell: Cell, x: Tensor, state: State | None, what: str) -> dict[str, Tensor]:
-    """Any accepted form of the states as a mapping in the cell's order, checked."""
-    name, B = type(cell).__name__, x.shape[1]
-    sizes = {k: cell.sizes[letter] for k, letter in cell.states.items()}
-    if state is None:
-        return {k: x.new_zeros(B, size) for k, size in sizes.items()}
-    if isinstance(state, Mapping):
-        named = dict(state)
-    else:
-        parts = [state] if isinstance(state, Tensor) else list(state)
-        named = dict(zip(sizes, parts, strict=False)) if len(parts) == len(sizes) else {}
-    if set(named) != set(sizes):
-        raise ShapeError(
-            f"{name}: {what} does not have the states of the cell.\n"
-            f"  Expected {', '.join(sizes)}, in this order or by name."
-        )
-    for k, size in sizes.items():
-        if tuple(named[k].shape) != (B, size):
-            raise ShapeError(_state_message(name, what, k, list(named[k].shape), x, size))
-        if named[k].dtype != x.dtype or named[k].device != x.device:
-            raise ShapeError(
-                f"{name}: {what} and the input differ in type or device.\n"
-                f"  {k} is {named[k].dtype} on {named[k].device}; x is {x.dtype} on {x.device}."
-            )
-    return {k: named[k] for k in sizes}
-
-
-def _state_message(name: str, what: str, k: str, got: list[int], x: Tensor, size: int) -> str:
-    B = x.shape[1]
-    lines = [
-        f"{name}: the initial {what} does not fit the input.",
-        f"  {k} is {got}; expected [B, {size}] = [{B}, {size}], because x is {list(x.shape)} "
-        f"and {k} has {size} units.",
-    ]
-    if len(got) == 2 and got[0] != B:
-        lines.append(f"  B differs: {got[0]} in {k}, {B} in x.")
-    return "\n".join(lines)
-
-
-def _real_steps(cell: Cell, x: Tensor, lengths: Tensor | Sequence[int] | None) -> Tensor | None:
-    """[T, B], true where a row has a real step; None if every step is real."""
-    if lengths is None:
-        return None
-    T, B = x.shape[:2]
-    lengths = torch.as_tensor(lengths, device=x.device)
-    if lengths.dtype.is_floating_point or lengths.dtype == torch.bool or lengths.dim() != 1:
-        raise ShapeError(
-            f"{type(cell).__name__}: lengths must be whole numbers, one a row.\n"
-            f"  lengths is {list(lengths.shape)} of {lengths.dtype}; expected [B] = [{B}]."
-        )
-    if lengths.shape[0] != B:
-        raise ShapeError(
-            f"{type(cell).__name__}: lengths does not fit the input.\n"
-            f"  lengths is [{lengths.shape[0]}]; expected [B] = [{B}], because x is "
-            f"{list(x.shape)}."
-        )
-    if B and not torch.compiler.is_compiling():
-        low, high = int(lengths.min()), int(lengths.max())
-        if low < 0 or high > T:
-            raise ShapeError(
-                f"{type(cell).__name__}: a length is out of range.\n"
-                f"  lengths go from {low} to {high}; expected 0 to T = {T}, because x is "
-                f"{list(x.shape)}."
-            )
-    return torch.arange(T, device=x.device).unsqueeze(1) < lengths
-
-
-def _check_reset(cell: Cell, x: Tensor, reset: Tensor | None) -> Tensor | None:
-    if reset is None:
-        return None
-    if reset.shape != x.shape[:2] or reset.dtype != torch.bool:
-        raise ShapeError(
-            f"{type(cell).__name__}: reset does not fit the input.\n"
-            f"  reset is {list(reset.shape)} of {reset.dtype}; expected booleans "
-            f"[T, B] = {list(x.shape[:2])}, because x is {list(x.shape)}."
-        )
-    return reset.to(x.device)
+    if not history:  # T = 0: one step on zeros tells the shapes
+        values = cell.step(p, x.new_zeros(x.shape[1:]), *state.values())
+        return state, {k: values[k].new_zeros(0, *values[k].shape) for k in wanted}
+    return state, {k: torch.stack([kept[k] for kept in history]) for k in wanted}

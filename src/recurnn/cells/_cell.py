@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recurnn.cells import init as _init
-from recurnn.errors import ConfigError
+from recurnn.errors import ConfigError, one_of
 
 
 class Matrix:
@@ -83,8 +83,8 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
     belong to `recurnn.scan` and to the layers.
 
     Attributes:
-        weights: weight name to shape, in the letters of `sizes`. Names that begin with ``b`` are
-            biases and are left out by ``bias=False``.
+        weights: weight name to shape, in the letters of `sizes`. ``b`` and the names that begin
+            with ``b_`` are biases and are left out by ``bias=False``.
         states: state name to the letter of its size, in the order in which `step` takes them.
         gates: the other values that `step` returns and that can be asked for at every time step.
         output: the state that the layer above sees.
@@ -131,6 +131,10 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
         **sizes: int,
     ) -> None:
         super().__init__()
+        letters_used = set(" ".join([*self.weights.values(), *self.states.values()]).split())
+        for option in sizes:
+            if option not in letters_used:
+                raise one_of(f"{type(self).__name__}: option", option, self._options())
         self.sizes: dict[str, int] = {"I": input_size, "H": hidden_size, **sizes}
         for letter, size in self.sizes.items():
             if not isinstance(size, int) or isinstance(size, bool) or size < 1:
@@ -141,13 +145,21 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.bias = bias
-        self.absent = () if bias else tuple(n for n in self.weights if n.startswith("b"))
+        self.absent = () if bias else tuple(n for n in self.weights if n.split("_")[0] == "b")
         for name, letters in self.weights.items():
             if name not in self.absent:
                 empty = torch.empty(self.shape(letters), device=device, dtype=dtype)
                 self.register_parameter(name, nn.Parameter(empty))
         self.init = init
         self.reset_parameters()
+
+    @classmethod
+    def _options(cls) -> list[str]:
+        """The names of the arguments that the class takes."""
+        made_by = [c.__init__ for c in cls.__mro__ if issubclass(c, Cell)]
+        parameters = [p for f in made_by for p in inspect.signature(f).parameters.values()]
+        named = [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        return [name for name in dict.fromkeys(named) if name != "self"]
 
     @property
     def output_size(self) -> int:
@@ -164,7 +176,11 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
 
     def bind(self, tensors: Mapping[str, Tensor] | None = None) -> Weights:
         """The weights as `step` takes them: the given tensors, or the cell's own parameters."""
-        return Weights(dict(self.named_parameters()) if tensors is None else tensors, self.absent)
+        if tensors is None:
+            # By attribute, not named_parameters(): a weight may be shared by two names, or be
+            # computed by one of torch's parametrizations.
+            tensors = {k: getattr(self, k) for k in self.weights if k not in self.absent}
+        return Weights(tensors, self.absent)
 
     def step(self, p: Weights, x: Tensor, *states: Any, **named: Any) -> dict[str, Tensor]:
         """One application of the cell.
@@ -187,7 +203,8 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
     @classmethod
     def equations(cls) -> str:
         """The equations of the paper: the first indented block of the docstring."""
-        block = re.search(r"((?:^    +\S.*\n?)+)", inspect.getdoc(cls) or "", re.MULTILINE)
+        # An empty line stands before the equations, but not before what `Args:` lists.
+        block = re.search(r"\n\n((?: {4,}\S.*\n?)+)", inspect.getdoc(cls) or "")
         return inspect.cleandoc("\n" + block[1]) if block else ""
 
     def extra_repr(self) -> str:

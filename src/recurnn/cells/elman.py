@@ -10,11 +10,17 @@ from torch import Tensor
 from recurnn.cells._cell import Cell, Weights, affine
 from recurnn.errors import one_of
 
+
+def _identity(z: Tensor) -> Tensor:
+    # A function with a name, since a cell that keeps a lambda cannot be pickled.
+    return z
+
+
 ACTIVATIONS = {
     "tanh": torch.tanh,
     "relu": torch.relu,
     "sigmoid": torch.sigmoid,
-    "identity": lambda z: z,
+    "identity": _identity,
 }
 
 

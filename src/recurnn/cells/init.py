@@ -2,7 +2,9 @@
 
 A scheme is a number (fill), the name of one of `SCHEMES`, or a function that fills a tensor in
 place. An `Init` is the name of one of `PRESETS`, or a mapping from weight-name patterns to
-schemes, of which the last match wins; what no pattern matches starts as in torch.
+schemes, of which the last match wins; what no pattern matches starts as in torch. Weights with a
+start of their own (the gains of layer normalisation) keep it unless a pattern other than ``"*"``
+matches them.
 
     LSTM(64, 128, init="glorot")
     LSTM(64, 128, init={"U_*": "orthogonal", "b_f": 1.0})
@@ -58,13 +60,17 @@ def initialise(cell: Cell, init: Init = "uniform") -> None:
     if isinstance(init, str):
         if init not in PRESETS:
             raise one_of("init", init, PRESETS)
-        rules = PRESETS[init] | dict(cell.start)
+        rules = [*PRESETS[init].items(), *cell.start.items()]
     else:
         _every_pattern_matches(cell, init)
-        rules = PRESETS["uniform"] | dict(cell.start) | dict(init)
+        # A list, not a merged dict: there a pattern named twice would keep its first place.
+        rules = [*PRESETS["uniform"].items(), *cell.start.items(), *init.items()]
     bound = 1 / math.sqrt(cell.hidden_size)
     for name, weight in cell.named_parameters():
-        scheme = [s for pattern, s in rules.items() if fnmatchcase(name, pattern)][-1]
+        own = any(fnmatchcase(name, pattern) for pattern in cell.start)
+        scheme = [s for k, s in rules if fnmatchcase(name, k) and not (own and k == "*")][-1]
+        if weight.is_meta:
+            continue  # no numbers to draw; and under torch.func.vmap drawing is an error
         if isinstance(scheme, int | float):
             nn.init.constant_(weight, float(scheme))
         elif scheme == "uniform":

@@ -61,7 +61,7 @@ def differentiate(step: Step, seeds: tuple[str, ...]) -> Backward:
         result.gradients[k] = gradient
         parts.setdefault(new, []).append(gradient)
     for k in seeds:
-        value = step.states[k] if k in step.states else step.observed[k]
+        value = step.value(k)
         seed = G.make("seed", width=value.width, data=k)
         parts.setdefault(value, []).insert(0, seed)
     state_of = {v: k for k, v in step.old.items()}
@@ -85,8 +85,9 @@ def differentiate(step: Step, seeds: tuple[str, ...]) -> Backward:
         elif value.op == "x":
             raise Unsupported("the step uses its input other than in products")
         elif value.op in OPS:
-            for a, ga in zip(value.args, OPS[value.op].derivative(G, g, value, *value.args),
-                             strict=True):
+            for a, ga in zip(
+                value.args, OPS[value.op].derivative(G, g, value, *value.args), strict=True
+            ):
                 if ga is not None and a.op not in ("constant", "width"):
                     parts.setdefault(a, []).append(_fit(G, ga, a))
     result.saved = _choose_saved(step, result, forward)

@@ -27,7 +27,12 @@ class Emitted:
 
 
 def emit(
-    plan: Plan, kind: str, letters: list[str], vectors: list[str], names: dict[Value, str], header: str
+    plan: Plan,
+    kind: str,
+    letters: list[str],
+    vectors: list[str],
+    names: dict[Value, str],
+    header: str,
 ) -> Emitted:
     """The kernel of a plan.
 
@@ -105,9 +110,7 @@ class _Writer:
         return f"call.size[{self.letters.index(letter)}]"
 
     def pointer(self, place: Place, row: str = "row[m_]") -> str:
-        at = " + ".join(
-            "LANES" if w == "1" else f"padded({self.size(w)})" for w in place.before
-        )
+        at = " + ".join("LANES" if w == "1" else f"padded({self.size(w)})" for w in place.before)
         return f"{row}.p[{place.stream}]" + (f" + {at}" if at else "")
 
     def read(self, value: Value) -> str:
@@ -123,8 +126,10 @@ class _Writer:
             return f"broadcast(row[m_].s[{self.scalar(value)}])"
         if value.op == "vector":
             return f"load(call.vector[{self.vectors.index(value.data)}] + unit, left)"
-        place = Place(f"{value.op}_{value.data}") if value.op in ("carry", "seed") else (
-            plan.homes[value]
+        place = (
+            Place(f"{value.op}_{value.data}")
+            if value.op in ("carry", "seed")
+            else (plan.homes[value])
         )
         return f"load({self.pointer(place)} + unit, left)"
 
@@ -152,7 +157,10 @@ class _Writer:
             structs.append(self.group(f"{name}_{k}", group, U))
             a = len(group.outputs)
             lines += [f"V product{k}[M][{a} * N] = {{}};", "{"]
-            lines += [f"    const T* weights = panel_of<{name}_{k}>(call, panel);", "    const T* operand[M];"]
+            lines += [
+                f"    const T* weights = panel_of<{name}_{k}>(call, panel);",
+                "    const T* operand[M];",
+            ]
             for place, letter in group.operands:
                 lines += [
                     f"    for (int m_ = 0; m_ < M; m_++) operand[m_] = {self.pointer(place)};",
@@ -209,14 +217,10 @@ class _Writer:
         for value in values:
             if value.op in ("sum", "constant", "width") or value in self.plan.homes:
                 continue
-            lines.append(
-                f"row[m_].s[{self.scalar(value)}] = ({self.expression(value, {})})[0];"
-            )
+            lines.append(f"row[m_].s[{self.scalar(value)}] = ({self.expression(value, {})})[0];")
         for value in values:
             for place in self.plan.stores.get(value, []):
-                lines.append(
-                    f"({self.pointer(place)})[0] = row[m_].s[{self.scalar(value)}];"
-                )
+                lines.append(f"({self.pointer(place)})[0] = row[m_].s[{self.scalar(value)}];")
         if not lines:
             return ""
         inner = "\n".join(f"            {line}" for line in lines)
@@ -259,7 +263,10 @@ class _Writer:
         return text.replace("/*end*/", extra)
 
     def assemble(
-        self, header: str, hoists: list[str], phases: list[tuple[str, list[str]]],
+        self,
+        header: str,
+        hoists: list[str],
+        phases: list[tuple[str, list[str]]],
         finish: list[str],
     ) -> str:
         plan, kind = self.plan, self.kind
@@ -273,10 +280,13 @@ class _Writer:
         for k, (scalars, _) in enumerate(phases):
             run.append(scalars)
             for units in plan.phases[k].bodies:
-                run.append(f"        sweep<Phase{k}_{units}>(call, row, n, member, team.members);\n")
+                run.append(
+                    f"        sweep<Phase{k}_{units}>(call, row, n, member, team.members);\n"
+                )
             run.append("        team.meet();\n")
         hoist = "".join(
-            f"        sweep<Hoisted{k}>(call, row, n, member, members);\n" for k in range(len(hoists))
+            f"        sweep<Hoisted{k}>(call, row, n, member, members);\n"
+            for k in range(len(hoists))
         )
         end = "".join(
             f"        sweep<Finish_{units.split(':')[1]}>(call, row, n, member, members);\n"
@@ -318,7 +328,13 @@ def _bool(value: bool) -> str:  # noqa: FBT001
 
 
 def _tile_text(
-    name: str, letter: int, counts: list[int], U: str, lines: list[str], inner: list[str], units: str
+    name: str,
+    letter: int,
+    counts: list[int],
+    U: str,
+    lines: list[str],
+    inner: list[str],
+    units: str,
 ) -> str:
     # The body is compiled once, not once for every size of tile: its products come to it in
     # memory, which costs little beside making them.

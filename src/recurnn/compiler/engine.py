@@ -8,7 +8,7 @@ is that of the reference, which the caller hands over as a function of a kernel'
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,22 +31,20 @@ class Compiled:
         kernel: the kernel.
         cell: the cell it was made for, as the example of its kind.
         sizes: letter to number.
-        every: whether every state is given at every step.
-        observed: the gates that are given at every step.
+        wanted: the states and gates that are given at every step.
         reference: the same computation by the plain loop.
     """
 
     kernel: Kernel
     cell: Any
     sizes: dict[str, int]
-    every: bool
-    observed: tuple[str, ...]
+    wanted: tuple[str, ...]
     reference: Reference
 
     @property
-    def traced(self) -> list[str]:
-        """The states that are given at every step."""
-        return list(self.cell.states) if self.every else [self.cell.output]
+    def kept_states(self) -> list[str]:
+        """The states that only the backward needs at every step."""
+        return [k for k in self.cell.states if k not in self.wanted]
 
 
 _kernels: dict[Any, Kernel | Unsupported] = {}
@@ -54,46 +52,35 @@ _compiled: list[Compiled] = []
 _numbers: dict[Any, int] = {}
 
 
-def prepare(
-    cell: Any,
-    dtype: torch.dtype,
-    *,
-    every: bool,
-    observed: tuple[str, ...],
-    reference: Reference,
-) -> int:
+def prepare(cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], reference: Reference) -> int:
     """The number of a compiled cell, built at the first call for its kind.
 
     Args:
         cell: the cell.
         dtype: the type of its numbers.
-        every: whether every state is asked for at every step.
-        observed: the gates asked for at every step.
+        wanted: the states and gates asked for at every step.
         reference: the plain loop, for the gradient's gradient.
 
     Raises:
         Unsupported: it cannot be compiled; the reason is the text. It is logged once.
     """
     sizes = tuple(cell.sizes.items())
-    key = (_kind(cell), dtype, every, observed)
+    key = (_kind(cell), dtype, wanted)
     number = _numbers.get((key, sizes))
     if number is None:
         found = _kernels.get(key)
         if found is None:
-            found = _kernels[key] = _build(cell, dtype, every, observed)
+            found = _kernels[key] = _build(cell, dtype, wanted)
         if isinstance(found, Unsupported):
             raise found
         number = _numbers[(key, sizes)] = len(_compiled)
-        _compiled.append(Compiled(found, cell, dict(sizes), every, observed, reference))
+        _compiled.append(Compiled(found, cell, dict(sizes), wanted, reference))
     return number
 
 
-def _build(
-    cell: Any, dtype: torch.dtype, every: bool, observed: tuple[str, ...]  # noqa: FBT001
-) -> Kernel | Unsupported:
-    states = tuple(cell.states) if every else (cell.output,)
+def _build(cell: Any, dtype: torch.dtype, wanted: tuple[str, ...]) -> Kernel | Unsupported:
     try:
-        return Kernel(cell, dtype, observed, (*states, *observed))
+        return Kernel(cell, dtype, wanted)
     except Unsupported as reason:
         log.warning("%s runs on the reference engine: %s", type(cell).__name__, reason)
         return reason
@@ -104,7 +91,8 @@ def _kind(cell: Any) -> Any:
     options = {
         k: v
         for k, v in vars(cell).items()
-        if not k.startswith("_") and k not in ("training", "init", "sizes")
+        if not k.startswith("_")
+        and k not in ("training", "init", "sizes")
         and not k.endswith("_size")
     }
     return type(cell), tuple(sorted((k, _hashable(v)) for k, v in options.items()))
@@ -117,29 +105,35 @@ def _hashable(value: Any) -> Any:
 def run(
     number: int,
     x: Tensor,
-    starts: list[Tensor],
-    weights: list[Tensor],
+    starts: dict[str, Tensor],
+    weights: Mapping[str, Tensor],
     lengths: Tensor | None,
     reset: Tensor | None,
     *,
     reverse: bool,
-) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Run a compiled cell.
 
+    Args:
+        number: of the compiled cell, from `prepare`.
+        x: input, [T, B, I].
+        starts: initial states by name, each [B, its size].
+        weights: by name.
+        lengths: real steps of each row, [B], or None.
+        reset: where a new sequence begins, [T, B], true at real steps only, or None.
+        reverse: whether to run from the last step to the first.
+
     Returns:
-        States at every step, last states, gates at every step, by name.
+        Last states, and what is wanted at every step, by name.
     """
-    compiled = _compiled[number]
-    keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *starts, *weights))
-    out = torch.ops.recurnn.scan(x, starts, weights, lengths, reset, reverse, number, keep)
-    traced, n = compiled.traced, len(starts)
-    last = dict(zip(compiled.cell.states, out[len(traced) : len(traced) + n], strict=True))
-    gates = out[len(traced) + n : len(traced) + n + len(compiled.observed)]
-    return (
-        dict(zip(traced, out, strict=False)),
-        last,
-        dict(zip(compiled.observed, gates, strict=True)),
-    )
+    c = _compiled[number]
+    named = [weights[k] for k in _names(c)]
+    first = list(starts.values())
+    keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *first, *named))
+    out = torch.ops.recurnn.scan(x, first, named, lengths, reset, reverse, number, keep)
+    n = len(c.wanted)
+    last = dict(zip(starts, out[n : n + len(starts)], strict=True))
+    return last, dict(zip(c.wanted, out, strict=False))
 
 
 def _names(compiled: Compiled) -> list[str]:
@@ -153,20 +147,16 @@ def _scan(
     reset: Tensor | None, reverse: bool, number: int, keep: bool,  # noqa: FBT001
 ) -> list[Tensor]:  # fmt: skip
     c = _compiled[number]
-    ran, last, gates = c.kernel.forward(
+    ran, last, seen = c.kernel.forward(
         x,
         dict(zip(c.cell.states, starts, strict=True)),
         dict(zip(_names(c), weights, strict=True)),
         c.sizes,
         Frame(lengths, reset, reverse),
         keep=keep,
-        every=c.every,
-        observed=c.observed,
     )
-    public = [*(ran.news[k] for k in c.traced), *last.values(), *gates.values()]
-    if not keep:
-        return public
-    return [*public, *(v for k, v in ran.news.items() if k not in c.traced), ran.saved]
+    public = [*(seen[k] for k in c.wanted), *last.values()]
+    return [*public, *(ran.news[k] for k in c.kept_states), ran.saved] if keep else public
 
 
 @_scan.register_fake
@@ -181,13 +171,11 @@ def _(
     def whole(n: int) -> Tensor:
         return x.new_empty(T, B, n)
 
-    public = [whole(named[k].shape[1]) for k in c.traced]
+    public = [whole(c.sizes[c.kernel.step.value(k).width]) for k in c.wanted]
     public += [torch.empty_like(s, memory_format=torch.contiguous_format) for s in starts]
-    observed = c.kernel.step.observed
-    public += [whole(c.sizes[observed[name].width]) for name in c.observed]
     if not keep:
         return public
-    rest = [whole(s.shape[1]) for k, s in named.items() if k not in c.traced]
+    rest = [whole(named[k].shape[1]) for k in c.kept_states]
     return [*public, *rest, whole(c.kernel.room(c.kernel.forward_plan, "saved", c.sizes))]
 
 
@@ -198,20 +186,18 @@ def _scan_backward(
     gradients: list[Tensor | None], wants_x: bool,  # noqa: FBT001
 ) -> list[Tensor]:  # fmt: skip
     c = _compiled[number]
-    n, traced = len(starts), c.traced
-    news = dict(zip(traced, outputs, strict=False))
-    rest = [k for k in c.cell.states if k not in traced]
-    news |= dict(zip(rest, outputs[len(traced) :], strict=False))
+    n, shown = len(starts), len(c.wanted)
+    names = [*c.wanted, *c.kept_states]
+    arrays = dict(zip(names, outputs, strict=False))
     run = Run(
         x if x.stride(-1) == 1 else x.contiguous(),
         dict(zip(c.cell.states, starts, strict=True)),
         dict(zip(_names(c), weights, strict=True)),
-        {k: news[k] for k in c.cell.states},
+        {k: arrays[k] for k in c.cell.states},
         outputs[-1],
     )
-    seeds: dict[str, Tensor | None] = dict(zip(traced, gradients, strict=False))
-    seeds |= dict(zip(c.observed, gradients[len(traced) + n :], strict=True))
-    lasts = dict(zip(c.cell.states, gradients[len(traced) : len(traced) + n], strict=True))
+    seeds = dict(zip(c.wanted, gradients, strict=False))
+    lasts = dict(zip(c.cell.states, gradients[shown : shown + n], strict=True))
     dx, firsts, grads = c.kernel.backward(
         run, c.sizes, Frame(lengths, reset, reverse), seeds, lasts, wants_x=wants_x
     )
@@ -226,15 +212,17 @@ def _(
     gradients: list[Tensor | None], wants_x: bool,  # noqa: FBT001
 ) -> list[Tensor]:  # fmt: skip
     dx = x.new_empty(x.shape) if wants_x else x.new_empty(0)
-    return [dx, *(torch.empty_like(t, memory_format=torch.contiguous_format)
-                  for t in (*starts, *weights))]
+    return [
+        dx,
+        *(torch.empty_like(t, memory_format=torch.contiguous_format) for t in (*starts, *weights)),
+    ]
 
 
 def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
     x, starts, weights, lengths, reset, reverse, number, keep = inputs
     c = _compiled[number]
-    traced, public = len(c.traced), len(c.traced) + len(starts) + len(c.observed)
-    kept = [*output[:traced], *output[public:]] if keep else []
+    public = len(c.wanted) + len(starts)
+    kept = [*output[: len(c.wanted)], *output[public:]] if keep else []
     ctx.counts = (len(starts), len(weights), public)
     ctx.options = (reverse, number)
     ctx.save_for_backward(x, *starts, *weights, lengths, reset, *kept)
@@ -270,12 +258,15 @@ def _by_reference(
         seen = [t.view_as(t) if t.requires_grad else t.detach().requires_grad_() for t in inputs]
         named = dict(zip(_names(c), seen[1 + len(starts) :], strict=True))
         states = dict(zip(c.cell.states, seen[1 : 1 + len(starts)], strict=True))
-        outputs = c.reference(c.cell, seen[0], states, named, lengths, reset, reverse=reverse,
-                              traced=c.traced, observed=c.observed)
-        pairs = [(o, g) for o, g in zip(outputs, gradients, strict=False)
-                 if g is not None and o.requires_grad]
-        found = torch.autograd.grad([o for o, _ in pairs], seen, [g for _, g in pairs],
-                                    create_graph=True, allow_unused=True)
+        outputs = c.reference(c.cell, seen[0], states, named, lengths, reset, reverse, c.wanted)
+        pairs = [
+            (o, g)
+            for o, g in zip(outputs, gradients, strict=False)
+            if g is not None and o.requires_grad
+        ]
+        found = torch.autograd.grad(
+            [o for o, _ in pairs], seen, [g for _, g in pairs], create_graph=True, allow_unused=True
+        )
     return [torch.zeros_like(t) if g is None else g for t, g in zip(inputs, found, strict=True)]
 
 

@@ -83,27 +83,26 @@ class Frame:
 
 
 class Kernel:
-    """The kernels of one cell for one dtype and one choice of what is observed.
+    """The kernels of one cell for one dtype and one choice of what is wanted at every step.
 
     Args:
         cell: the cell; only its equations count, not its sizes or weights.
         dtype: float32 or float64.
-        observed: gates to write out at every step.
-        seeds: states and gates whose gradient comes in at every step.
+        wanted: the states and gates that are given, and may have a gradient, at every step.
 
     Raises:
         Unsupported: the step cannot be compiled, with the reason.
     """
 
-    def __init__(
-        self, cell: Any, dtype: torch.dtype, observed: tuple[str, ...], seeds: tuple[str, ...]
-    ) -> None:
+    def __init__(self, cell: Any, dtype: torch.dtype, wanted: tuple[str, ...]) -> None:
         if dtype not in (torch.float32, torch.float64):
             raise Unsupported(f"there is no kernel for {dtype}")
         self.step: Step = trace(cell)
         self.letters = list(cell.sizes)
         self.vectors = list(self.step.vectors)
-        self.back: Backward = differentiate(self.step, seeds)
+        self.back: Backward = differentiate(self.step, wanted)
+        observed = tuple(k for k in wanted if k not in self.step.states)
+        self.wanted = wanted
         self.forward_plan = plan_forward(self.step, self.back.saved, observed)
         self.plain_plan = plan_forward(self.step, [], observed)
         self.backward_plan = plan_backward(self.step, self.back)
@@ -151,8 +150,6 @@ class Kernel:
         frame: Frame,
         *,
         keep: bool,
-        every: bool,
-        observed: tuple[str, ...] = (),
     ) -> tuple[Run, dict[str, Tensor], dict[str, Tensor]]:
         """Run along time.
 
@@ -163,11 +160,9 @@ class Kernel:
             sizes: letter to number.
             frame: lengths, resets and direction.
             keep: whether to keep what the backward needs.
-            every: whether to give every state at every step.
-            observed: the gates to give at every step.
 
         Returns:
-            What the backward needs; the last states; the gates.
+            What the backward needs; the last states; what is wanted at every step.
         """
         plan = self.forward_plan if keep else self.plain_plan
         T, B = x.shape[:2]
@@ -181,23 +176,23 @@ class Kernel:
         )
         back = 1 if frame.reverse else -1
         for k, start in starts.items():
-            whole = keep or every or k == self.step.output
+            whole = keep or k in self.wanted
             news[k] = fresh(T, B, start.shape[-1]) if whole else x.new_empty(2, B, start.shape[-1])
             wrap = -1 if whole else 1
             streams[f"new_{k}"] = _stream(news[k], wrap=wrap)
             streams[f"old_{k}"] = _stream(news[k], wrap=wrap, shift=back, first=start)
-        gates = {}
-        for name in observed:
-            width = self.step.observed[name].width
-            gates[name] = fresh(T, B, sizes[width])
-            streams[f"seen_{name}"] = _stream(gates[name])
+        seen = {k: news[k] for k in self.wanted if k in news}
+        for name in self.wanted:
+            if name not in seen:
+                seen[name] = fresh(T, B, sizes[self.step.observed[name].width])
+                streams[f"seen_{name}"] = _stream(seen[name])
         saved = x.new_empty(T, B, self.room(plan, "saved", sizes))
         streams["saved"] = _stream(saved)
         streams["kept"] = _stream(x.new_empty(1, B, self.room(plan, "kept", sizes)), wrap=0)
         kind = "forward" if keep else "inference"
         self._call(kind, plan, streams, x, weights, sizes, frame, frame.reverse, chunk)
         last = {k: _last(news[k], starts[k], frame, T) for k in starts}
-        return Run(x, starts, weights, news, saved), last, gates
+        return Run(x, starts, weights, news, saved), last, seen
 
     # ---- backward
 
@@ -261,9 +256,7 @@ class Kernel:
         streams["operands"] = _stream(operands)
         streams["kept"] = _stream(kept, wrap=0)
         streams["sums"] = _stream(sums.unsqueeze(0), wrap=0)
-        self._call(
-            "backward", plan, streams, x, run.weights, sizes, frame, not frame.reverse, 1
-        )
+        self._call("backward", plan, streams, x, run.weights, sizes, frame, not frame.reverse, 1)
         grads = self._vector_gradients(sums, run.weights, sizes)
         grads |= self._matrix_gradients(run, dz, operands, sizes, frame)
         dx = self._input_gradient(run, dz, sizes) if wants_x else None
@@ -312,8 +305,15 @@ class Kernel:
         return found
 
     def _outer_over_time(
-        self, out: Tensor, dz: Tensor, at: int, M: int, operand: Any, run: Run,
-        operands: Tensor, frame: Frame,
+        self,
+        out: Tensor,
+        dz: Tensor,
+        at: int,
+        M: int,
+        operand: Any,
+        run: Run,
+        operands: Tensor,
+        frame: Frame,
     ) -> None:
         """out = Σ over steps and rows of dz[t, b, at : at + M] ⊗ operand[t, b]."""
         T, B, width = dz.shape
@@ -354,8 +354,17 @@ class Kernel:
         return array[:, :, self.offset(place.before, self._sizes) :], array.shape[2]
 
     def _outer(
-        self, out: Tensor, left: Tensor, left_stride: int, M: int, right: Tensor,
-        right_stride: int, N: int, rows: int, *, add: bool,
+        self,
+        out: Tensor,
+        left: Tensor,
+        left_stride: int,
+        M: int,
+        right: Tensor,
+        right_stride: int,
+        N: int,
+        rows: int,
+        *,
+        add: bool,
     ) -> None:
         threads = _threads(2 * rows * M * N)
         self.library.outer_product(
@@ -377,7 +386,9 @@ class Kernel:
                 hold.append(W)
                 base = dz.data_ptr() + self.offset(place.before, sizes) * dz.element_size()
                 terms.append(
-                    _Term(base, width, sizes[g.width], _Matrix(W.data_ptr(), W.stride(1), W.stride(0)))
+                    _Term(
+                        base, width, sizes[g.width], _Matrix(W.data_ptr(), W.stride(1), W.stride(0))
+                    )
                 )
         if not terms:
             return torch.zeros_like(dx)

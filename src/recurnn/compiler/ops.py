@@ -36,9 +36,13 @@ class Value:
 
     def __repr__(self) -> str:
         if self.op == "product":
-            return "product(" + " + ".join(
-                f"{m}{'ᵀ' if transposed else ''} %{v.index}" for m, transposed, v in self.data
-            ) + ")"
+            return (
+                "product("
+                + " + ".join(
+                    f"{m}{'ᵀ' if transposed else ''} %{v.index}" for m, transposed, v in self.data
+                )
+                + ")"
+            )
         inner = [f"%{a.index}" for a in self.args] + ([] if self.data is None else [str(self.data)])
         return f"{self.op}({', '.join(inner)})"
 
@@ -142,58 +146,82 @@ def _tie(G: Graph, a: Value, b: Value) -> Value:
 OPS: dict[str, Op] = {
     "add": Op("{0} + {1}", torch.add, lambda G, g, y, a, b: (g, g), _t("add", "__add__")),
     "sub": Op(
-        "{0} - {1}", torch.sub, lambda G, g, y, a, b: (g, G.apply("neg", g)),
+        "{0} - {1}",
+        torch.sub,
+        lambda G, g, y, a, b: (g, G.apply("neg", g)),
         _t("sub", "subtract", "__sub__"),
     ),
     "mul": Op(
-        "{0} * {1}", torch.mul,
+        "{0} * {1}",
+        torch.mul,
         lambda G, g, y, a, b: (G.apply("mul", g, b), G.apply("mul", g, a)),
         _t("mul", "multiply", "__mul__"),
     ),
     "div": Op(
-        "{0} / {1}", torch.div,
+        "{0} / {1}",
+        torch.div,
         lambda G, g, y, a, b: (
-            G.apply("div", g, b), G.apply("neg", G.apply("div", G.apply("mul", g, y), b))
+            G.apply("div", g, b),
+            G.apply("neg", G.apply("div", G.apply("mul", g, y), b)),
         ),
-        _t("div", "divide", "true_divide", "__truediv__"), cost=8,
+        _t("div", "divide", "true_divide", "__truediv__"),
+        cost=8,
     ),
     "neg": Op("-{0}", torch.neg, lambda G, g, y, a: (G.apply("neg", g),), _t("neg", "negative")),
     "sigmoid": Op(
-        "sigmoid({0})", torch.sigmoid,
+        "sigmoid({0})",
+        torch.sigmoid,
         lambda G, g, y, a: (G.apply("mul", g, G.apply("mul", y, G.apply("sub", 1.0, y))),),
-        _t("sigmoid"), cost=25,
+        _t("sigmoid"),
+        cost=25,
     ),
     "tanh": Op(
-        "tanh({0})", torch.tanh,
+        "tanh({0})",
+        torch.tanh,
         lambda G, g, y, a: (G.apply("mul", g, G.apply("sub", 1.0, G.apply("mul", y, y))),),
-        _t("tanh"), cost=25,
+        _t("tanh"),
+        cost=25,
     ),
     "relu": Op(
-        "where({0} > broadcast(0), {0}, {0} != {0} ? {0} : broadcast(0))", torch.relu,
-        lambda G, g, y, a: (G.apply("mul", g, G.apply("gt", y, 0.0)),), _t("relu"),
+        "where({0} > broadcast(0), {0}, {0} != {0} ? {0} : broadcast(0))",
+        torch.relu,
+        lambda G, g, y, a: (G.apply("mul", g, G.apply("gt", y, 0.0)),),
+        _t("relu"),
     ),
-    "exp": Op("exp({0})", torch.exp, lambda G, g, y, a: (G.apply("mul", g, y),), _t("exp"), cost=20),
-    "log": Op("log({0})", torch.log, lambda G, g, y, a: (G.apply("div", g, a),), _t("log"), cost=25),
+    "exp": Op(
+        "exp({0})", torch.exp, lambda G, g, y, a: (G.apply("mul", g, y),), _t("exp"), cost=20
+    ),
+    "log": Op(
+        "log({0})", torch.log, lambda G, g, y, a: (G.apply("div", g, a),), _t("log"), cost=25
+    ),
     "sqrt": Op(
-        "sqrt({0})", torch.sqrt,
-        lambda G, g, y, a: (G.apply("div", G.apply("mul", 0.5, g), y),), _t("sqrt"), cost=10,
+        "sqrt({0})",
+        torch.sqrt,
+        lambda G, g, y, a: (G.apply("div", G.apply("mul", 0.5, g), y),),
+        _t("sqrt"),
+        cost=10,
     ),
     "abs": Op(
-        "abs({0})", torch.abs,
+        "abs({0})",
+        torch.abs,
         lambda G, g, y, a: (
             G.apply("mul", g, G.apply("sub", G.apply("gt", a, 0.0), G.apply("gt", 0.0, a))),
         ),
         _t("abs", "absolute"),
     ),
     "maximum": Op(
-        "maximum({0}, {1})", torch.maximum,
+        "maximum({0}, {1})",
+        torch.maximum,
         lambda G, g, y, a, b: (G.apply("mul", g, _tie(G, a, b)), G.apply("mul", g, _tie(G, b, a))),
-        _t("maximum"), cost=2,
+        _t("maximum"),
+        cost=2,
     ),
     "minimum": Op(
-        "minimum({0}, {1})", torch.minimum,
+        "minimum({0}, {1})",
+        torch.minimum,
         lambda G, g, y, a, b: (G.apply("mul", g, _tie(G, b, a)), G.apply("mul", g, _tie(G, a, b))),
-        _t("minimum"), cost=2,
+        _t("minimum"),
+        cost=2,
     ),
     "gt": _compare(">"),
     "ge": _compare(">="),

@@ -249,7 +249,8 @@ def _keep_what_crosses(plan: Plan, wanted: list[Value], at: object) -> None:
             crossing |= {operand for _, _, operand in value.data}
         else:
             crossing |= {
-                a for a in value.args
+                a
+                for a in value.args
                 if a.width != "1" and at(a) < at(value) and value.op != "sum"  # type: ignore[operator]
             }
     for value in sorted(crossing, key=lambda v: v.index):

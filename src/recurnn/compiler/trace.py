@@ -23,7 +23,6 @@ class Step:
 
     Attributes:
         graph: the values.
-        sizes: the letters in use.
         states: the new value of each state, by name.
         old: the value of each state before the step.
         observed: the other values that the step returns, by name.
@@ -39,6 +38,10 @@ class Step:
     output: str
     matrices: dict[str, tuple[str, str]]
     vectors: dict[str, str]
+
+    def value(self, name: str) -> Value:
+        """The value of a state after the step, or of a gate."""
+        return self.states[name] if name in self.states else self.observed[name]
 
 
 def trace(cell: Any) -> Step:
@@ -289,4 +292,3 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
     F.leaky_relu: lambda a, slope=0.01: _pointwise("maximum", a, a * slope),
 }
 """Functions that are made of rows of `OPS`, products and sums."""
-

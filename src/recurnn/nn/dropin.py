@@ -14,8 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence
 
 from recurnn import cells
+from recurnn.errors import ConfigError, ShapeError
 from recurnn.scan import scan
 
 
@@ -34,7 +36,7 @@ class _Scanned:
         for k in range(layer.num_layers):
             outputs = []
             for d in range(D):
-                cell = self._cell(layer, x.shape[-1])
+                cell = self._cell(layer, layer.input_size if k == 0 else x.shape[-1])
                 start = None if state is None else tuple(s[k * D + d] for s in state)
                 weights = self._weights(layer, k, reverse=d == 1)
                 result = scan(cell, x, start, parameters=weights, reverse=d == 1)
@@ -68,11 +70,17 @@ class _Scanned:
         return {f"b{tail}": b_ih + b_hh}
 
     def _batched(
-        self, layer: nn.RNNBase, x: Tensor, state: tuple[Tensor, ...] | None
+        self, layer: nn.RNNBase, x: Tensor | PackedSequence, state: tuple[Tensor, ...] | None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Torch's layouts in and out: unbatched, batch-major or time-major."""
+        if isinstance(x, PackedSequence):
+            raise ConfigError(
+                f"{type(layer).__name__}: a PackedSequence is not taken here.\n"
+                "  Pad it (torch.nn.utils.rnn.pad_packed_sequence) and give recurnn.nn.Recurrent "
+                "the lengths."
+            )
         if x.dim() not in (2, 3):
-            raise ValueError(
+            raise ShapeError(  # torch's text
                 f"{type(layer).__name__}: Expected input to be 2D or 3D, got {x.dim()}D instead"
             )
         single = x.dim() == 2

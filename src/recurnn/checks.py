@@ -1,0 +1,142 @@
+"""What `scan` is given, checked and brought into one form, with an error that says what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from recurnn.cells import Cell
+from recurnn.errors import ShapeError, one_of
+
+State = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
+"""The states of a cell: one tensor, several in the cell's order, or by name."""
+
+
+def check_input(cell: Cell, x: Tensor) -> None:
+    name, size = type(cell).__name__, cell.input_size
+    if x.dim() != 3:
+        raise ShapeError(
+            f"{name}: the input must have three dimensions.\n"
+            f"  x is {list(x.shape)}; expected [T, B, I] with I = {size} of the cell."
+        )
+    if x.shape[-1] != size:
+        raise ShapeError(
+            f"{name}: the input does not fit the cell.\n"
+            f"  x is {list(x.shape)}; expected [T, B, I] with I = {size}, because the cell was "
+            f"made with input_size={size}.\n  I differs: {x.shape[-1]} in x, {size} in the cell."
+        )
+
+
+def check_parameters(cell: Cell, x: Tensor, parameters: Mapping[str, Tensor] | None) -> None:
+    name = type(cell).__name__
+    if parameters is not None:
+        wanted = {k: cell.shape(s) for k, s in cell.weights.items() if k not in cell.absent}
+        for key in parameters:
+            if key not in wanted:
+                raise one_of(f"{name}: weight", key, wanted)
+        for key, shape in wanted.items():
+            got = tuple(parameters[key].shape) if key in parameters else None
+            if got != shape:
+                raise ShapeError(
+                    f"{name}: the given weights do not fit the cell.\n  {key} is "
+                    f"{'missing' if got is None else list(got)}; expected {list(shape)}."
+                )
+    for key, weight in (parameters or dict(cell.named_parameters())).items():
+        if weight.dtype != x.dtype or weight.device != x.device:
+            raise ShapeError(
+                f"{name}: the input and the weights differ in type or device.\n"
+                f"  x is {x.dtype} on {x.device}; {key} is {weight.dtype} on {weight.device}.\n"
+                "  Move one of them with .to(...)."
+            )
+        break  # one stands for all: they are made and moved together
+
+
+def named_state(cell: Cell, x: Tensor, state: State | None, what: str) -> dict[str, Tensor]:
+    """Any accepted form of the states as a mapping in the cell's order, checked."""
+    name, B = type(cell).__name__, x.shape[1]
+    sizes = {k: cell.sizes[letter] for k, letter in cell.states.items()}
+    if state is None:
+        return {k: x.new_zeros(B, size) for k, size in sizes.items()}
+    if isinstance(state, Mapping):
+        named = dict(state)
+    else:
+        parts = [state] if isinstance(state, Tensor) else list(state)
+        named = dict(zip(sizes, parts, strict=False)) if len(parts) == len(sizes) else {}
+    if set(named) != set(sizes):
+        raise ShapeError(
+            f"{name}: {what} does not have the states of the cell.\n"
+            f"  {what} has {_received(state)}; expected {', '.join(sizes)}, in this order or by "
+            "name."
+        )
+    for k, size in sizes.items():
+        if tuple(named[k].shape) != (B, size):
+            raise ShapeError(_state_message(name, what, k, list(named[k].shape), x, size))
+        if named[k].dtype != x.dtype or named[k].device != x.device:
+            raise ShapeError(
+                f"{name}: {what} and the input differ in type or device.\n"
+                f"  {k} is {named[k].dtype} on {named[k].device}; x is {x.dtype} on {x.device}."
+            )
+    return {k: named[k] for k in sizes}
+
+
+def _received(state: State) -> str:
+    if isinstance(state, Mapping):
+        return ", ".join(state) or "nothing"
+    count = 1 if isinstance(state, Tensor) else len(state)
+    return f"{count} tensor{'' if count == 1 else 's'}"
+
+
+def _state_message(name: str, what: str, k: str, got: list[int], x: Tensor, size: int) -> str:
+    B = x.shape[1]
+    lines = [
+        f"{name}: the {'initial state' if what == 'state' else what} does not fit the input.",
+        f"  {k} is {got}; expected [B, {size}] = [{B}, {size}], because x is {list(x.shape)} "
+        f"and {k} has {size} units.",
+    ]
+    if len(got) == 2 and got[0] != B:
+        lines.append(f"  B differs: {got[0]} in {k}, {B} in x.")
+    return "\n".join(lines)
+
+
+def real_steps(cell: Cell, x: Tensor, lengths: Tensor | Sequence[int] | None) -> Tensor | None:
+    """[T, B], true where a row has a real step; None if every step is real."""
+    if lengths is None:
+        return None
+    T, B = x.shape[:2]
+    # An empty list has no type of its own, and torch would take it for floating point.
+    empty = not isinstance(lengths, Tensor) and len(lengths) == 0
+    lengths = torch.as_tensor(lengths, dtype=torch.int64 if empty else None, device=x.device)
+    if lengths.dtype.is_floating_point or lengths.dtype == torch.bool or lengths.dim() != 1:
+        raise ShapeError(
+            f"{type(cell).__name__}: lengths must be whole numbers, one a row.\n"
+            f"  lengths is {list(lengths.shape)} of {lengths.dtype}; expected [B] = [{B}]."
+        )
+    if lengths.shape[0] != B:
+        raise ShapeError(
+            f"{type(cell).__name__}: lengths does not fit the input.\n"
+            f"  lengths is [{lengths.shape[0]}]; expected [B] = [{B}], because x is "
+            f"{list(x.shape)}."
+        )
+    if B and not torch.compiler.is_compiling():
+        low, high = int(lengths.min()), int(lengths.max())
+        if low < 0 or high > T:
+            raise ShapeError(
+                f"{type(cell).__name__}: a length is out of range.\n"
+                f"  lengths go from {low} to {high}; expected 0 to T = {T}, because x is "
+                f"{list(x.shape)}."
+            )
+    return torch.arange(T, device=x.device).unsqueeze(1) < lengths
+
+
+def check_reset(cell: Cell, x: Tensor, reset: Tensor | None) -> Tensor | None:
+    if reset is None:
+        return None
+    if reset.shape != x.shape[:2] or reset.dtype != torch.bool:
+        raise ShapeError(
+            f"{type(cell).__name__}: reset does not fit the input.\n"
+            f"  reset is {list(reset.shape)} of {reset.dtype}; expected booleans "
+            f"[T, B] = {list(x.shape[:2])}, because x is {list(x.shape)}."
+        )
+    return reset.to(x.device)

@@ -1,0 +1,313 @@
+"""Every error of cells, init, scan and nn, by its text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+import recurnn
+from recurnn import cells, nn
+from recurnn.errors import ConfigError, RecurnnError, ShapeError
+
+F64 = torch.float64
+LSTM = cells.LSTM(16, 32)
+ELMAN = cells.Elman(3, 4)
+X = torch.zeros(100, 8, 16)
+SMALL = torch.zeros(5, 2, 3)
+
+
+def scan(cell: cells.Cell, x: torch.Tensor, *args: Any, **options: Any) -> Callable[[], object]:
+    return lambda: recurnn.scan(cell, x, *args, **options)
+
+
+def weights(**changed: torch.Tensor | None) -> dict[str, torch.Tensor]:
+    given = dict(ELMAN.named_parameters()) | changed
+    return {k: v for k, v in given.items() if v is not None}
+
+
+KNOWN = "W_i, U_i, b_i, W_f, U_f, b_f, W_g, U_g, b_g, W_o, U_o, b_o"
+MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
+    # cells
+    (
+        ConfigError,
+        lambda: cells.LSTM(3, 0),
+        "LSTM: the size H is 0; expected a whole number of at least 1.",
+    ),
+    (
+        ConfigError,
+        lambda: cells.GRU(2.5, 4),  # type: ignore[arg-type]
+        "GRU: the size I is 2.5; expected a whole number of at least 1.",
+    ),
+    (
+        ConfigError,
+        lambda: cells.ProjectedLSTM(3, 4, proj_size=True),
+        "ProjectedLSTM: the size P is True; expected a whole number of at least 1.",
+    ),
+    (
+        ConfigError,
+        lambda: cells.LSTM(3, 4, biases=2),
+        "LSTM: option: there is no 'biases'.\n"
+        "  Known: input_size, hidden_size, bias, init, device, dtype. Did you mean 'bias'?",
+    ),
+    (
+        ConfigError,
+        lambda: cells.ProjectedLSTM(3, 4, proj_size=2, num_layers=2),
+        "ProjectedLSTM: option: there is no 'num_layers'.\n"
+        "  Known: input_size, hidden_size, proj_size, bias, init, device, dtype.",
+    ),
+    (
+        ConfigError,
+        lambda: cells.Elman(3, 4, nonlinearity="tan"),
+        "nonlinearity: there is no 'tan'.\n"
+        "  Known: tanh, relu, sigmoid, identity. Did you mean 'tanh'?",
+    ),
+    # init
+    (
+        ConfigError,
+        lambda: cells.LSTM(3, 4, init="glorrot"),
+        "init: there is no 'glorrot'.\n  Known: uniform, glorot. Did you mean 'glorot'?",
+    ),
+    (
+        ConfigError,
+        lambda: cells.LSTM(3, 4, init={"U_*": "orthogonall"}),
+        "init of U_i: there is no 'orthogonall'.\n"
+        "  Known: uniform, zeros, ones, xavier_uniform, xavier_normal, kaiming_uniform, "
+        "orthogonal, identity. Did you mean 'orthogonal'?",
+    ),
+    (
+        ConfigError,
+        lambda: cells.LSTM(3, 4, init={"b_*": "orthogonal"}),
+        "init of b_i: 'orthogonal' needs a matrix; b_i is a vector.",
+    ),
+    (
+        ConfigError,
+        lambda: cells.LSTM(3, 4, init={"b_h": 1.0}),
+        f"init of LSTM: weight: there is no 'b_h'.\n  Known: {KNOWN}. Did you mean 'b_o'?",
+    ),
+    # scan: options
+    (
+        ConfigError,
+        scan(ELMAN, SMALL, engine="referense"),
+        "engine: there is no 'referense'.\n  Known: auto, reference. Did you mean 'reference'?",
+    ),
+    (
+        ConfigError,
+        scan(ELMAN, SMALL, return_states="every"),
+        "return_states: there is no 'every'.\n  Known: last, all.",
+    ),
+    (
+        ConfigError,
+        lambda: nn.Recurrent(ELMAN, engine="fast")(SMALL),
+        "engine: there is no 'fast'.\n  Known: auto, reference. Did you mean 'auto'?",
+    ),
+    # scan: the input
+    (
+        ShapeError,
+        scan(LSTM, X[0]),
+        "LSTM: the input must have three dimensions.\n"
+        "  x is [8, 16]; expected [T, B, I] with I = 16 of the cell.",
+    ),
+    (
+        ShapeError,
+        scan(LSTM, X[..., :15]),
+        "LSTM: the input does not fit the cell.\n"
+        "  x is [100, 8, 15]; expected [T, B, I] with I = 16, because the cell was made with "
+        "input_size=16.\n  I differs: 15 in x, 16 in the cell.",
+    ),
+    (
+        ShapeError,
+        scan(LSTM, X.double()),
+        "LSTM: the input and the weights differ in type or device.\n"
+        "  x is torch.float64 on cpu; W_i is torch.float32 on cpu.\n"
+        "  Move one of them with .to(...).",
+    ),
+    (
+        ShapeError,
+        scan(ELMAN, SMALL.to("meta")),
+        "Elman: the input and the weights differ in type or device.\n"
+        "  x is torch.float32 on meta; W is torch.float32 on cpu.\n"
+        "  Move one of them with .to(...).",
+    ),
+    # scan: given weights
+    (
+        ConfigError,
+        scan(ELMAN, SMALL, parameters=weights(Q=torch.zeros(4))),
+        "Elman: weight: there is no 'Q'.\n  Known: W, U, b.",
+    ),
+    (
+        ShapeError,
+        scan(ELMAN, SMALL, parameters=weights(U=None)),
+        "Elman: the given weights do not fit the cell.\n  U is missing; expected [4, 4].",
+    ),
+    (
+        ShapeError,
+        scan(ELMAN, SMALL, parameters=weights(W=torch.zeros(3, 4))),
+        "Elman: the given weights do not fit the cell.\n  W is [3, 4]; expected [4, 3].",
+    ),
+    # scan: states
+    (
+        ShapeError,
+        scan(LSTM, X, (torch.zeros(8, 32), torch.zeros(4, 32))),
+        "LSTM: the initial state does not fit the input.\n"
+        "  c is [4, 32]; expected [B, 32] = [8, 32], because x is [100, 8, 16] and c has 32 "
+        "units.\n  B differs: 4 in c, 8 in x.",
+    ),
+    (
+        ShapeError,
+        scan(LSTM, X, (torch.zeros(1, 8, 32), torch.zeros(8, 32))),
+        "LSTM: the initial state does not fit the input.\n"
+        "  h is [1, 8, 32]; expected [B, 32] = [8, 32], because x is [100, 8, 16] and h has 32 "
+        "units.",
+    ),
+    (
+        ShapeError,
+        scan(
+            ELMAN,
+            SMALL,
+            reset=torch.zeros(5, 2, dtype=torch.bool),
+            reset_state=torch.zeros(2, 5),
+        ),
+        "Elman: the reset_state does not fit the input.\n"
+        "  h is [2, 5]; expected [B, 4] = [2, 4], because x is [5, 2, 3] and h has 4 units.",
+    ),
+    (
+        ShapeError,
+        scan(LSTM, X, torch.zeros(8, 32)),
+        "LSTM: state does not have the states of the cell.\n"
+        "  state has 1 tensor; expected h, c, in this order or by name.",
+    ),
+    (
+        ShapeError,
+        scan(LSTM, X, [torch.zeros(8, 32)] * 3),
+        "LSTM: state does not have the states of the cell.\n"
+        "  state has 3 tensors; expected h, c, in this order or by name.",
+    ),
+    (
+        ShapeError,
+        scan(LSTM, X, {"h": torch.zeros(8, 32), "s": torch.zeros(8, 32)}),
+        "LSTM: state does not have the states of the cell.\n"
+        "  state has h, s; expected h, c, in this order or by name.",
+    ),
+    (
+        ShapeError,
+        scan(ELMAN, SMALL, torch.zeros(2, 4, dtype=F64)),
+        "Elman: state and the input differ in type or device.\n"
+        "  h is torch.float64 on cpu; x is torch.float32 on cpu.",
+    ),
+    # scan: lengths and resets
+    (
+        ShapeError,
+        scan(ELMAN, SMALL, lengths=[1.0, 2.0]),
+        "Elman: lengths must be whole numbers, one a row.\n"
+        "  lengths is [2] of torch.float32; expected [B] = [2].",
+    ),
+    (
+        ShapeError,
+        scan(ELMAN, SMALL, lengths=torch.ones(5, 2, dtype=torch.bool)),
+        "Elman: lengths must be whole numbers, one a row.\n"
+        "  lengths is [5, 2] of torch.bool; expected [B] = [2].",
+    ),
+    (
+        ShapeError,
+        scan(ELMAN, SMALL, lengths=[5, 2, 1]),
+        "Elman: lengths does not fit the input.\n"
+        "  lengths is [3]; expected [B] = [2], because x is [5, 2, 3].",
+    ),
+    (
+        ShapeError,
+        scan(ELMAN, SMALL, lengths=[6, 2]),
+        "Elman: a length is out of range.\n"
+        "  lengths go from 2 to 6; expected 0 to T = 5, because x is [5, 2, 3].",
+    ),
+    (
+        ShapeError,
+        scan(ELMAN, SMALL, lengths=[-1, 2]),
+        "Elman: a length is out of range.\n"
+        "  lengths go from -1 to 2; expected 0 to T = 5, because x is [5, 2, 3].",
+    ),
+    (
+        ShapeError,
+        scan(ELMAN, SMALL, reset=torch.zeros(2, 5, dtype=torch.bool)),
+        "Elman: reset does not fit the input.\n"
+        "  reset is [2, 5] of torch.bool; expected booleans [T, B] = [5, 2], because x is "
+        "[5, 2, 3].",
+    ),
+    (
+        ShapeError,
+        scan(ELMAN, SMALL, reset=torch.zeros(5, 2)),
+        "Elman: reset does not fit the input.\n"
+        "  reset is [5, 2] of torch.float32; expected booleans [T, B] = [5, 2], because x is "
+        "[5, 2, 3].",
+    ),
+    # nn
+    (
+        ShapeError,
+        lambda: nn.Recurrent(ELMAN, batch_first=True)(SMALL[0]),
+        "Elman: the input must have three dimensions.\n"
+        "  x is [2, 3]; expected [B, T, I] with I = 3.",
+    ),
+    (
+        ShapeError,
+        lambda: nn.GRU(3, 4)(torch.zeros(1, 2, 3, 3)),
+        "GRU: Expected input to be 2D or 3D, got 4D instead",
+    ),
+    (
+        ConfigError,
+        lambda: nn.LSTM(3, 4)(torch.nn.utils.rnn.pack_sequence([SMALL[:, 0], SMALL[:2, 1]])),
+        "LSTM: a PackedSequence is not taken here.\n"
+        "  Pad it (torch.nn.utils.rnn.pad_packed_sequence) and give recurnn.nn.Recurrent the "
+        "lengths.",
+    ),
+    (
+        ShapeError,
+        lambda: nn.LSTM(3, 4, num_layers=2)(torch.zeros(5, 2, 7)),
+        "LSTM: the input does not fit the cell.\n"
+        "  x is [5, 2, 7]; expected [T, B, I] with I = 3, because the cell was made with "
+        "input_size=3.\n  I differs: 7 in x, 3 in the cell.",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "call", "text"), MESSAGES, ids=[m[2].splitlines()[0] for m in MESSAGES]
+)
+def test_message(kind: type[RecurnnError], call: Callable[[], object], text: str) -> None:
+    with pytest.raises(kind) as caught:
+        call()
+    assert str(caught.value) == text
+    assert type(caught.value) is kind
+
+
+def test_a_cell_without_a_step() -> None:
+    class Idle(cells.Cell):
+        weights = {"W": "H I"}
+
+    with pytest.raises(NotImplementedError, match=r"^Idle has no step$"):
+        recurnn.scan(Idle(3, 4), SMALL)
+
+
+def test_a_step_that_takes_a_weight_that_the_cell_does_not_declare() -> None:
+    class Hasty(cells.Cell):
+        weights = {"W": "H I"}
+
+        def step(self, p: Any, x: torch.Tensor, h: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"h": p.W @ x + p.U @ h}
+
+    with pytest.raises(AttributeError, match=r"^the cell declares no weight 'U'$"):
+        recurnn.scan(Hasty(3, 4), SMALL)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_a_state_that_does_not_fit_a_drop_in_gets_torchs_words(kind: str) -> None:
+    x, h = torch.zeros(5, 2, 3), torch.zeros(1, 3, 4)
+    state = (h, h) if kind == "LSTM" else h
+    said = []
+    for where in (nn, torch.nn):
+        with pytest.raises(RuntimeError) as caught:
+            getattr(where, kind)(3, 4)(x, state)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert "(1, 2, 4)" in said[0]
