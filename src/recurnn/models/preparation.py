@@ -1,0 +1,150 @@
+"""From checked series to scaled windows of the three parts, and the sizes taken from the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recurnn.baselines import Units, naive_error
+from recurnn.data import Scaler, Series, SeriesSet, Split, Windows, calendar_features, split
+from recurnn.models.forecast_options import ForecastOptions
+
+_LONGEST_CONTEXT = 200
+_LONGEST_HORIZON = 96
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a network and the baselines are trained and tested on.
+
+    Attributes:
+        data: the series.
+        splits: the parts of each.
+        scaler: fitted on the training parts.
+        options: with horizon and context filled in.
+        inputs: of each series, scaled values and calendar, [T, F].
+        targets: of each series, scaled values, [T, C].
+        train: windows of the training part.
+        validation: of the validation part; None if it is empty.
+        test: of the test part.
+        units: those that errors are reported in.
+        notes: what was decided here.
+    """
+
+    data: SeriesSet
+    splits: tuple[Split, ...]
+    scaler: Scaler
+    options: ForecastOptions
+    inputs: list[Tensor]
+    targets: list[Tensor]
+    train: Windows
+    validation: Windows | None
+    test: Windows
+    units: Units
+    notes: tuple[str, ...]
+
+
+def prepare(data: SeriesSet, options: ForecastOptions) -> Prepared:
+    """Split, scale and cut the series into windows.
+
+    Args:
+        data: the series.
+        options: the forecaster's.
+
+    Raises:
+        DataError: a series or a part is too short.
+    """
+    splits = tuple(
+        split(len(s.values), validation=options.validation, test=options.test)
+        for s in data.series
+    )
+    options, notes = _sizes(data, splits, options)
+    assert options.context is not None and options.horizon is not None
+    scaler = Scaler.fit(
+        [s.values[: part.train_end] for s, part in zip(data.series, splits, strict=True)],
+        kind=options.scale,
+        names=[s.name for s in data.series],
+        columns=data.columns,
+    )
+    targets = [scaled(scaler, s, k) for k, s in enumerate(data.series)]
+    inputs = [
+        with_calendar(y, s, data.frequency, options)
+        for y, s in zip(targets, data.series, strict=True)
+    ]
+    train = Windows(
+        inputs,
+        targets,
+        context=options.context,
+        horizon=options.horizon,
+        gap=options.gap,
+        ranges=[s.train for s in splits],
+        names=[s.name for s in data.series],
+        part="training",
+    )
+    validation = None
+    if any(s.validation[0] < s.validation[1] for s in splits):
+        validation = train.restrict([s.validation for s in splits], part="validation")
+    test = train.restrict([s.test for s in splits], part="test")
+    units = _units(data, splits, scaler, options)
+    return Prepared(
+        data, splits, scaler, options, inputs, targets, train, validation, test, units, notes
+    )
+
+
+def scaled(scaler: Scaler, series: Series, k: int) -> Tensor:
+    """The values of series number k, scaled, float32 [T, C]."""
+    return torch.from_numpy(scaler.transform(series.values, series=k)).float()
+
+
+def with_calendar(
+    values: Tensor, series: Series, frequency: str | None, options: ForecastOptions
+) -> Tensor:
+    """The values [T, C] and behind them the calendar, [T, F]."""
+    if not options.calendar or series.times is None or frequency is None:
+        return values
+    features, _ = calendar_features(series.times, frequency)
+    return torch.cat([values, torch.from_numpy(features).float()], dim=1)
+
+
+def _sizes(
+    data: SeriesSet, splits: tuple[Split, ...], options: ForecastOptions
+) -> tuple[ForecastOptions, tuple[str, ...]]:
+    """Horizon and context where they were not given, from the season and the parts."""
+    notes = []
+    season = data.season
+    horizon, context = options.horizon, options.context
+    if horizon is None:
+        parts = [n for s in splits for n in (s.end - s.validation_end, s.validation_end - s.train_end)]
+        room = min(n for n in parts if n > 0) if any(parts) else 1
+        wanted = season if season > 1 else 12
+        horizon = max(1, min(wanted, _LONGEST_HORIZON, room))
+        why = "one season" if horizon == season > 1 else "what the data allow"
+        notes.append(f"horizon {horizon} steps ({why}; set it with horizon=)")
+    if context is None:
+        room = min(s.train_end for s in splits) // 2 - horizon - options.gap
+        wanted = max(24, min(2 * season, _LONGEST_CONTEXT))
+        context = max(1, options.patch, min(wanted, room))
+        why = "two seasons" if context == 2 * season else "what the data allow"
+        notes.append(f"context {context} steps ({why}; set it with context=)")
+    return replace(options, horizon=horizon, context=context), tuple(notes)
+
+
+def _units(
+    data: SeriesSet, splits: tuple[Split, ...], scaler: Scaler, options: ForecastOptions
+) -> Units:
+    """Original units, unless the user gave the scale as numbers: then the scaled ones."""
+    ends = [s.train_end for s in splits]
+    columns = len(data.columns)
+    values: list[NDArray[np.float64]] = [s.values for s in data.series]
+    if options.explicit_scale:
+        values = [scaler.transform(v, series=k) for k, v in enumerate(values)]
+        shift, scale = np.zeros((len(values), columns)), np.ones((len(values), columns))
+    else:
+        zero, one = np.zeros((1, columns)), np.ones((1, columns))
+        shift = np.concatenate([scaler.inverse(zero, series=k) for k in range(len(values))])
+        scale = np.concatenate([scaler.inverse(one, series=k) for k in range(len(values))]) - shift
+    return Units(shift, scale, naive_error(values, ends, data.season))
