@@ -85,11 +85,9 @@ def evaluate(predictor: Predictor, windows: Windows, units: Units) -> Scores:
     """
     sums = np.zeros(4)
     count = 0
-    for index in torch.arange(len(windows)).split(_BATCH):
+    for index in torch.split(torch.arange(len(windows)), _BATCH):
         series = windows.where(index)[0].numpy()
-        shift, scale, naive = (
-            u[series][:, None] for u in (units.shift, units.scale, units.naive)
-        )
+        shift, scale, naive = (u[series][:, None] for u in (units.shift, units.scale, units.naive))
         y = windows.batch(index)[1].double().numpy() * scale + shift
         forecast = predictor.predict(windows, index).double().numpy() * scale + shift
         error = np.abs(forecast - y)

@@ -34,13 +34,13 @@ class LinearAutoregression:
         """Fit by least squares on all windows."""
         triangle: NDArray[np.float64] | None = None
         inputs = 0
-        for index in torch.arange(len(windows)).split(_ROWS):
+        for index in torch.split(torch.arange(len(windows)), _ROWS):
             x, y = windows.batch(index)
             rows = torch.cat([torch.ones(len(x), 1), flat(x, self.columns), y.flatten(1)], dim=1)
             inputs = rows.shape[1] - y[0].numel()
             block = rows.double().numpy()
             stacked = block if triangle is None else np.concatenate([triangle, block])
-            triangle = np.linalg.qr(stacked, mode="r")
+            triangle = np.asarray(np.linalg.qr(stacked, mode="r"))
         assert triangle is not None  # windows are never empty
         # [R_x R_y; 0 ·]: min |X a − Y| and min |R_x a − R_y| have the same solution.
         solution, *_ = np.linalg.lstsq(triangle[:, :inputs], triangle[:, inputs:], rcond=1e-12)

@@ -5,126 +5,71 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import pandas as pd
 import typer
 from rich.console import Console
 
+from recurnn.cli import options as o
 from recurnn.cli.plots import forecast_plot
 from recurnn.cli.progress import TrainingProgress
 from recurnn.cli.tables import comparison_table
 from recurnn.data import co2_weekly
-from recurnn.errors import ConfigError, DataError, one_of
+from recurnn.errors import DataError
 from recurnn.models import Forecaster
 from recurnn.models.folder import check_free, written
 
-PRESETS: dict[str, dict[str, Any]] = {
-    # The network and protocol of the textbook's chapter on this electricity load.
-    "textbook": {
-        "first": 14006, "horizon": 1, "context": 5, "gap": 1, "validation": 1040, "test": 1000,
-        "scale": (145.33, 338.21), "hidden_size": (50, 200), "dropout": 0.2, "skip": None,
-        "relative": False, "optimizer": "rmsprop", "learning_rate": 1e-3, "batch_size": 512,
-        "epochs": 10, "patience": None, "clip": None,
-    },
-}  # fmt: skip
-
-Number = float
-_DATA = "What to forecast"
-_WINDOW = "Windows and parts"
-_MODEL = "The network"
-_TRAIN = "Training"
-_FILES = "Output"
-
 
 def forecast(
-    data: Annotated[
-        Path | None,
-        typer.Argument(
-            help="CSV, Parquet or TSF file. Without one: weekly CO2 at Mauna Loa.",
-            show_default=False,
-        ),
-    ] = None,
-    value: Annotated[
-        list[str] | None,
-        typer.Option(help="Column to forecast; may be given several times.", rich_help_panel=_DATA),
-    ] = None,
-    time: Annotated[
-        str | None, typer.Option(help="Column of time stamps.", rich_help_panel=_DATA)
-    ] = None,
-    unique_id: Annotated[
-        str | None,
-        typer.Option("--id", help="Column that names the series (long format).", rich_help_panel=_DATA),
-    ] = None,
-    frequency: Annotated[str | None, typer.Option(help="As pandas names it: h, D, W, MS.")] = None,
-    season: Annotated[int | None, typer.Option(help="Steps in a season.")] = None,
-    gaps: Annotated[
-        str | None, typer.Option(help="interpolate, previous, zero or raise.", show_default=False)
-    ] = None,
-    first: Annotated[int | None, typer.Option(help="Use only so many rows of each series.")] = None,
-    horizon: Annotated[int | None, typer.Option(help="Steps to forecast [one season].")] = None,
-    context: Annotated[int | None, typer.Option(help="Steps in a window [two seasons].")] = None,
-    gap: Annotated[int | None, typer.Option(help="Steps between window and forecast [0].")] = None,
-    validation: Annotated[
-        float | None, typer.Option(help="Steps, or below 1 share, to validate on [0.1].")
-    ] = None,
-    test: Annotated[float | None, typer.Option(help="Likewise to test on [0.2].")] = None,
-    cell: Annotated[str | None, typer.Option(help="lstm, gru or elman [lstm].")] = None,
-    hidden_size: Annotated[
-        str | None, typer.Option("--hidden-size", help="Units; 50,200 for two layers [64].")
-    ] = None,
-    num_layers: Annotated[int | None, typer.Option(help="Layers [1].")] = None,
-    dropout: Annotated[float | None, typer.Option(help="Share dropped after each layer [0].")] = None,
-    skip: Annotated[
-        bool | None, typer.Option("--skip/--no-skip", help="Linear skip from window to forecast [on].")
-    ] = None,
-    relative: Annotated[
-        bool | None,
-        typer.Option("--relative/--absolute", help="Window relative to its last value [relative]."),
-    ] = None,
-    patch: Annotated[int | None, typer.Option(help="Steps read at once [1].")] = None,
-    calendar: Annotated[
-        bool | None, typer.Option("--calendar/--no-calendar", help="Calendar features [on].")
-    ] = None,
-    scale: Annotated[
-        str | None, typer.Option(help="standard, minmax, none, or SHIFT,SCALE [standard].")
-    ] = None,
-    loss: Annotated[str | None, typer.Option(help="mse or mae [mse].")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="adam, adamw, rmsprop or sgd [adam].")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="[0.001]")] = None,
-    schedule: Annotated[str | None, typer.Option(help="constant or cosine [constant].")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Windows in a batch [128].")] = None,
-    epochs: Annotated[int | None, typer.Option(help="At most [50].")] = None,
-    patience: Annotated[
-        int | None, typer.Option(help="Epochs without improvement before stopping; 0: never [8].")
-    ] = None,
-    clip: Annotated[
-        float | None, typer.Option(help="Greatest norm of the gradient; 0: any [1].")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="[0]")] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="textbook: a known protocol; other options override it.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("forecast"),
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the model in that folder.")
-    ] = False,
+    data: o.Data = None,
+    value: o.Value = None,
+    time: o.Time = None,
+    unique_id: o.Id = None,
+    frequency: o.Frequency = None,
+    season: o.Season = None,
+    gaps: o.Gaps = None,
+    first: o.First = None,
+    horizon: o.Horizon = None,
+    context: o.Context = None,
+    gap: o.Gap = None,
+    validation: o.Validation = None,
+    test: o.Test = None,
+    cell: o.Cell = None,
+    hidden_size: o.HiddenSize = None,
+    num_layers: o.NumLayers = None,
+    dropout: o.Dropout = None,
+    skip: o.Skip = None,
+    relative: o.Relative = None,
+    patch: o.Patch = None,
+    calendar: o.Calendar = None,
+    scale: o.Scale = None,
+    loss: o.Loss = None,
+    optimizer: o.Optimizer = None,
+    learning_rate: o.LearningRate = None,
+    schedule: o.Schedule = None,
+    batch_size: o.BatchSize = None,
+    epochs: o.Epochs = None,
+    patience: o.Patience = None,
+    clip: o.Clip = None,
+    seed: o.Seed = None,
+    preset: o.Preset = None,
+    out: o.Out = Path("forecast"),
+    overwrite: o.Overwrite = False,
 ) -> None:
     """Train a recurrent network on a series, compare it with simple baselines, and forecast."""
-    given = {k: v for k, v in locals().items() if v is not None}
-    for name in ("data", "value", "time", "unique_id", "first", "preset", "out", "overwrite"):
-        given.pop(name, None)
-    options = _options(preset, given)
-    first = first if first is not None else options.pop("first", None)
-    options.pop("first", None)
-    model = Forecaster(**options)
+    given = {k: v for k, v in locals().items() if k in o.OF_THE_MODEL and v is not None}
+    settings = o.settings(preset, given)
+    if first is None:
+        first = settings.pop("first", None)
+    settings.pop("first", None)
+    model = Forecaster(**settings)
     check_free(out, overwrite=overwrite)
-    console = Console(highlight=False, soft_wrap=False)
-    source: Path | pd.DataFrame = data if data is not None else co2_weekly()
+    console = Console(highlight=False)
     if data is None:
         console.print("Data: weekly CO2 in the air at Mauna Loa, ppm, 1958 to 2001 (built in)")
     model.fit(
-        source,
+        co2_weekly() if data is None else data,
         value=value,
         time=time,
         unique_id=unique_id,
@@ -135,10 +80,11 @@ def forecast(
     _write(model, out, overwrite=overwrite)
     console.print(
         f"Wrote {out}/: model.safetensors, config.json, forecast.csv, forecast.png,\n"
-        "  history.csv, comparison.csv"
+        "  history.csv, comparison.csv\nForecast from newer data with:\n"
+        f"  recurnn predict {shlex.quote(str(out))} {shlex.quote(str(data or 'DATA.csv'))}",
+        markup=False,
+        soft_wrap=True,
     )
-    later = shlex.quote(str(data)) if data is not None else "DATA.csv"
-    console.print(f"Forecast from other data with:\n  recurnn predict {shlex.quote(str(out))} {later}")
 
 
 def predict(
@@ -179,47 +125,6 @@ class _Announced(TrainingProgress):
             self.console.print("Ctrl-C ends training and keeps the best network so far.\n")
             self._model = None
         super().start(name, epochs=epochs, batches=batches)
-
-
-def _options(preset: str | None, given: dict[str, Any]) -> dict[str, Any]:
-    """The forecaster's options from the command line's, over those of the preset."""
-    if preset is not None and preset not in PRESETS:
-        raise one_of("preset", preset, PRESETS)
-    options = dict(PRESETS[preset]) if preset is not None else {}
-    for name, value in given.items():
-        options[name] = value
-    if "hidden_size" in given:
-        options["hidden_size"] = _sizes(given["hidden_size"])
-    if "scale" in given:
-        options["scale"] = _scale(given["scale"])
-    if "skip" in given:
-        options["skip"] = "linear" if given["skip"] else None
-    for name in ("patience", "clip"):
-        if given.get(name) == 0:
-            options[name] = None
-    return options
-
-
-def _sizes(text: str) -> int | tuple[int, ...]:
-    try:
-        sizes = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(
-            f"--hidden-size is {text!r}; expected a whole number, or one a layer: 50,200."
-        ) from None
-    return sizes[0] if len(sizes) == 1 else sizes
-
-
-def _scale(text: str) -> str | tuple[float, float]:
-    if "," not in text:
-        return text
-    try:
-        shift, scale = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(
-            f"--scale is {text!r}; expected a name, or two numbers: SHIFT,SCALE."
-        ) from None
-    return shift, scale
 
 
 def _report(console: Console, model: Forecaster) -> None:

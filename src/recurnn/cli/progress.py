@@ -71,7 +71,13 @@ class TrainingProgress(Watch):
             self._bar.stop()
             self._bar = None
         done = history.epochs[-1].number if history.epochs else 0
-        why = "interrupted" if history.interrupted else "no better since" if history.stopped_early else ""
+        why = (
+            "interrupted"
+            if history.interrupted
+            else "no better since"
+            if history.stopped_early
+            else ""
+        )
         kept = f"best after {history.best}" + (f", {why}" if why else "")
         self.console.print(
             f"Trained {self._name}: {done} of {self._epochs} epochs in {history.seconds:.1f} s "

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from recurnn.models.forecast_options import ForecastOptions
-from recurnn.models.preparation import Prepared
+from recurnn.models.preparation import Kind, Prepared
 
 NAMES = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman network"}
 
 
 def describe(
     options: ForecastOptions,
-    kind: Mapping[str, Any],
+    kind: Kind,
     prepared: Prepared | None,
     *,
     short: bool = False,
@@ -26,9 +23,9 @@ def describe(
         prepared: the parts, where there are any.
         short: one line for a plot, instead of one a topic.
     """
-    columns = kind["columns"]
+    columns = kind.columns
     what = ", ".join(columns[:3]) + (f" and {len(columns) - 3} more" if len(columns) > 3 else "")
-    many = f" of {len(kind['series'])} series" if len(kind["series"]) > 1 else ""
+    many = f" of {len(kind.series)} series" if len(kind.series) > 1 else ""
     sizes = ", ".join(str(h) for h in options.hidden_sizes)
     network = f"{NAMES[options.cell]} ({sizes})" + (" + linear" if options.skip else "")
     steps = f"{options.horizon} step{'s' if options.horizon != 1 else ''} ahead"

@@ -14,13 +14,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load, save
 from torch import Tensor
 
-import recurnn
 from recurnn.errors import ModelFolderError
 
 WEIGHTS = "model.safetensors"
@@ -85,8 +85,9 @@ def written(folder: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write(folder: Path, format: tuple[str, int], config: Mapping[str, Any],
-          tensors: Mapping[str, Tensor]) -> None:
+def write(
+    folder: Path, format: tuple[str, int], config: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> None:
     """Write weights and config into a folder that exists.
 
     Args:
@@ -100,7 +101,7 @@ def write(folder: Path, format: tuple[str, int], config: Mapping[str, Any],
     head = {
         "format": format[0],
         "format_version": format[1],
-        "recurnn": recurnn.__version__,
+        "recurnn": _version(),
         "sha256": hashlib.sha256(data).hexdigest(),
     }
     text = json.dumps(head | dict(config), indent=2, ensure_ascii=False, allow_nan=False)
@@ -168,7 +169,7 @@ def _config(folder: Path, format: tuple[str, int], fields: tuple[str, ...]) -> d
         raise ModelFolderError(
             f"{folder} was written in another version of the format.\n"
             f"  It has version {config.get('format_version')}, written by recurnn "
-            f"{config.get('recurnn')}; recurnn {recurnn.__version__} reads version {version}.\n"
+            f"{config.get('recurnn')}; recurnn {_version()} reads version {version}.\n"
             "  Use that recurnn, or train again."
         )
     missing = [key for key in ("sha256", *fields) if key not in config]
@@ -178,6 +179,13 @@ def _config(folder: Path, format: tuple[str, int], fields: tuple[str, ...]) -> d
             f"  Missing: {', '.join(missing)}. Copy the folder again, or train again."
         )
     return config
+
+
+def _version() -> str:
+    try:
+        return version("recurnn")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _umask() -> int:

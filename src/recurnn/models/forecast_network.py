@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +62,7 @@ class ForecastNetwork(nn.Module):
         self.relative, self.patch = relative, patch
         sizes = [features * patch, *hidden_sizes]
         self.layers = nn.ModuleList(
-            LAYERS[cell](i, h, batch_first=True) for i, h in zip(sizes, sizes[1:], strict=False)
+            LAYERS[cell](i, h, batch_first=True) for i, h in pairwise(sizes)
         )
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(sizes[-1], horizon * columns)

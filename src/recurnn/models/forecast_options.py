@@ -80,6 +80,13 @@ class ForecastOptions:
         return self.hidden_size
 
     @property
+    def window(self) -> tuple[int, int]:
+        """Context and horizon, once the data have settled them."""
+        assert self.context is not None
+        assert self.horizon is not None
+        return self.context, self.horizon
+
+    @property
     def explicit_scale(self) -> bool:
         """Whether the scale was given as numbers, so that errors are reported in its units."""
         return not isinstance(self.scale, str)
@@ -103,7 +110,7 @@ class ForecastOptions:
         return asdict(self)
 
     def _check_hidden(self) -> None:
-        sizes = self.hidden_size
+        sizes: object = self.hidden_size
         if isinstance(sizes, Sequence) and not isinstance(sizes, str):
             object.__setattr__(self, "hidden_size", tuple(sizes))
             if self.num_layers not in (1, len(sizes)):

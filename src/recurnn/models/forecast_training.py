@@ -23,8 +23,6 @@ from recurnn.models.preparation import Prepared
 from recurnn.training import History, Watch, fit
 
 
-
-
 def network(options: ForecastOptions, *, features: int, columns: int) -> ForecastNetwork:
     """The network that the options describe, its weights drawn from the seed.
 
@@ -33,14 +31,14 @@ def network(options: ForecastOptions, *, features: int, columns: int) -> Forecas
         features: F, columns of a window.
         columns: C, how many of them are forecast.
     """
-    assert options.context is not None and options.horizon is not None
+    context, horizon = options.window
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         return ForecastNetwork(
-            context=options.context,
+            context=context,
             features=features,
             columns=columns,
-            horizon=options.horizon,
+            horizon=horizon,
             cell=options.cell,
             hidden_sizes=options.hidden_sizes,
             dropout=options.dropout,
@@ -91,14 +89,14 @@ def compare(
 def train_mlp(prepared: Prepared, watch: Watch | None = None) -> tuple[WindowMLP, float]:
     """Train the window MLP by the network's own plan; also the seconds it took."""
     o = prepared.options
-    assert o.context is not None and o.horizon is not None
+    context, horizon = o.window
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(o.seed)
         mlp = WindowMLP(
-            context=o.context,
+            context=context,
             features=prepared.inputs[0].shape[1],
             columns=prepared.targets[0].shape[1],
-            horizon=o.horizon,
+            horizon=horizon,
             relative=o.relative,
         )
     history = fit(mlp, prepared.train, prepared.validation, o.plan(), name=MLP, watch=watch)

@@ -19,11 +19,11 @@ from recurnn.models.forecast_network import ForecastNetwork
 from recurnn.models.forecast_options import ForecastOptions
 from recurnn.models.forecast_training import compare, train
 from recurnn.models.forecast_training import network as build
-from recurnn.models.preparation import Prepared, prepare
+from recurnn.models.preparation import Kind, Prepared, prepare
 from recurnn.training import History, Watch
 
 FORMAT = ("recurnn-forecaster", 1)
-_FIELDS = ("asked", "options", "data", "scaler", "features")
+_FIELDS = ("asked", "options", "data", "scaler")
 
 Source = str | Path | pd.DataFrame
 
@@ -187,15 +187,15 @@ class Forecaster:
         self._network = None
         self._data, self._prepared = data, prepared
         self._filled, self._scaler = prepared.options, prepared.scaler
-        self._features = prepared.inputs[0].shape[1]
-        self._kind = {
-            "columns": list(data.columns),
-            "time": time,
-            "unique_id": unique_id,
-            "frequency": data.frequency,
-            "season": data.season,
-            "series": [s.name for s in data.series],
-        }
+        self._kind = Kind(
+            data.columns,
+            tuple(s.name for s in data.series),
+            data.frequency,
+            data.season,
+            features=prepared.inputs[0].shape[1],
+            time=time,
+            unique_id=unique_id,
+        )
         self._network, self.history = train(prepared, watch)
         if baselines:
             self.comparison = compare(prepared, self._network, self.history, watch)
@@ -248,7 +248,7 @@ class Forecaster:
         return forecasts.over_test(network, self._prepared)
 
     def actual(self) -> pd.DataFrame:
-        """The data of the last fit: ``unique_id``?, ``time`` or ``step``, ``column``, ``actual``."""
+        """The data of the last fit: labels as in `backtest`, ``column`` and ``actual``."""
         if self._data is None:
             raise NotFittedError("actual: there are no data.\n  Call it after fit().")
         return forecasts.actual(self._data)
@@ -283,9 +283,8 @@ class Forecaster:
         config = {
             "options": self._filled.to_dict(),
             "asked": self.options.to_dict(),
-            "data": self._kind,
+            "data": asdict(self._kind),
             "scaler": self._scaler.to_dict(),
-            "features": self._features,
             "comparison": [asdict(row) for row in getattr(self, "comparison", [])],
             "verdict": getattr(self, "verdict", None),
         }
@@ -302,11 +301,12 @@ class Forecaster:
         try:
             model = cls(**config["asked"])
             model._filled = ForecastOptions(**config["options"])
-            model._kind = dict(config["data"])
+            kind = config["data"]
+            kind |= {"columns": tuple(kind["columns"]), "series": tuple(kind["series"])}
+            model._kind = Kind(**kind)
             model._scaler = Scaler.from_dict(config["scaler"])
-            model._features = int(config["features"])
             network = build(
-                model._filled, features=model._features, columns=len(model._kind["columns"])
+                model._filled, features=model._kind.features, columns=len(model._kind.columns)
             )
             network.load_state_dict(tensors)
         except (TypeError, KeyError, ValueError, RuntimeError) as error:
@@ -332,23 +332,23 @@ class Forecaster:
         kind = self._kind
         data = read_series(
             source,
-            value=kind["columns"],
-            time=kind["time"],
-            unique_id=kind["unique_id"],
-            frequency=kind["frequency"],
-            season=kind["season"],
+            value=kind.columns,
+            time=kind.time,
+            unique_id=kind.unique_id,
+            frequency=kind.frequency,
+            season=kind.season,
             gaps=self.options.gaps,
         )
-        if data.frequency != kind["frequency"]:
+        if data.frequency != kind.frequency:
             raise DataError(
                 "The data are not of the kind that the model was fitted on.\n"
-                f"  Their frequency is {data.frequency}; expected {kind['frequency']}."
+                f"  Their frequency is {data.frequency}; expected {kind.frequency}."
             )
         return data
 
     def _rows(self, data: SeriesSet) -> list[int]:
         """The row of the scaler that belongs to each series: by name, if there are several."""
-        names = self._kind["series"]
+        names = self._kind.series
         if len(names) == 1:
             return [0] * len(data.series)
         for series in data.series:

@@ -38,25 +38,25 @@ def ahead(
     Returns:
         ``unique_id`` where there are several series, ``time`` or ``step``, and the columns.
     """
-    assert options.context is not None and options.horizon is not None
+    context, horizon = options.window
     module.eval()
     frames = []
     for series, row in zip(data.series, rows, strict=True):
-        if len(series.values) < options.context:
+        if len(series.values) < context:
             raise DataError(
                 f"{series.name!r} is too short to forecast from.\n"
-                f"  It has {len(series.values)} steps; the model's window has {options.context}."
+                f"  It has {len(series.values)} steps; the model's window has {context}."
             )
         tail = Series(
             series.name,
-            series.values[-options.context :],
-            None if series.times is None else series.times[-options.context :],
+            series.values[-context:],
+            None if series.times is None else series.times[-context:],
         )
         x = with_calendar(scaled(scaler, tail, row), tail, data.frequency, options)
         with torch.inference_mode():
             y = module(x[None])[0].double().numpy()
         values = scaler.inverse(y, series=row)
-        frame = _labels(series, data, len(series.values) + options.gap, options.horizon)
+        frame = _labels(series, data, len(series.values) + options.gap, horizon)
         for c, name in enumerate(data.columns):
             frame[name] = values[:, c]
         frames.append(frame)
@@ -72,21 +72,23 @@ def over_test(module: nn.Module, prepared: Prepared) -> pd.DataFrame:
     """
     windows: Windows = prepared.test
     data, options = prepared.data, prepared.options
-    assert options.horizon is not None
+    _, horizon = options.window
     series, end = windows.where(torch.arange(len(windows)))
     frames = []
     for s, one in enumerate(data.series):
-        mine = torch.nonzero(series == s).flatten()[:: options.horizon]
+        mine = torch.nonzero(series == s).flatten()
         if len(mine) == 0:
             continue
+        # The last forecast ends where the data end.
+        mine = mine[(len(mine) - 1) % horizon :: horizon]
         y = NetworkPredictor(module).predict(windows, mine)
         values = prepared.scaler.inverse(y.double().numpy(), series=s)
         for k, first in enumerate((end[mine] + 1 + options.gap).tolist()):
             for c, name in enumerate(data.columns):
-                frame = _labels(one, data, first, options.horizon)
-                frame["ahead"] = options.gap + 1 + np.arange(options.horizon)
+                frame = _labels(one, data, first, horizon)
+                frame["ahead"] = options.gap + 1 + np.arange(horizon)
                 frame["column"] = name
-                frame["actual"] = one.values[first : first + options.horizon, c]
+                frame["actual"] = one.values[first : first + horizon, c]
                 frame["predicted"] = values[k, :, c]
                 frames.append(frame)
     return pd.concat(frames, ignore_index=True)
@@ -115,6 +117,6 @@ def _labels(series: Series, data: SeriesSet, first: int, steps: int) -> pd.DataF
         times = series.times
         beyond = first + steps - len(times)
         if beyond > 0:
-            times = times.append(future_times(times, data.frequency, beyond))
+            times = pd.DatetimeIndex(times.append(future_times(times, data.frequency, beyond)))
         labels["time"] = times[first : first + steps]
     return pd.DataFrame(labels)

@@ -18,6 +18,29 @@ _LONGEST_HORIZON = 96
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What a model must know of the data it was fitted on, to read others like them.
+
+    Attributes:
+        columns: the columns forecast.
+        series: names of the series, in the order of the scaler.
+        frequency: of the time stamps; None without.
+        season: steps in a season.
+        features: F, columns of a window.
+        time: the column of time stamps, where the user named it.
+        unique_id: the column that names the series, likewise.
+    """
+
+    columns: tuple[str, ...]
+    series: tuple[str, ...]
+    frequency: str | None
+    season: int
+    features: int
+    time: str | None = None
+    unique_id: str | None = None
+
+
+@dataclass(frozen=True)
 class Prepared:
     """What a network and the baselines are trained and tested on.
 
@@ -59,11 +82,10 @@ def prepare(data: SeriesSet, options: ForecastOptions) -> Prepared:
         DataError: a series or a part is too short.
     """
     splits = tuple(
-        split(len(s.values), validation=options.validation, test=options.test)
-        for s in data.series
+        split(len(s.values), validation=options.validation, test=options.test) for s in data.series
     )
     options, notes = _sizes(data, splits, options)
-    assert options.context is not None and options.horizon is not None
+    context, horizon = options.window
     scaler = Scaler.fit(
         [s.values[: part.train_end] for s, part in zip(data.series, splits, strict=True)],
         kind=options.scale,
@@ -78,8 +100,8 @@ def prepare(data: SeriesSet, options: ForecastOptions) -> Prepared:
     train = Windows(
         inputs,
         targets,
-        context=options.context,
-        horizon=options.horizon,
+        context=context,
+        horizon=horizon,
         gap=options.gap,
         ranges=[s.train for s in splits],
         names=[s.name for s in data.series],
@@ -118,7 +140,9 @@ def _sizes(
     season = data.season
     horizon, context = options.horizon, options.context
     if horizon is None:
-        parts = [n for s in splits for n in (s.end - s.validation_end, s.validation_end - s.train_end)]
+        parts = [
+            n for s in splits for n in (s.end - s.validation_end, s.validation_end - s.train_end)
+        ]
         room = min(n for n in parts if n > 0) if any(parts) else 1
         wanted = season if season > 1 else 12
         horizon = max(1, min(wanted, _LONGEST_HORIZON, room))

@@ -200,7 +200,7 @@ def mean_loss(module: nn.Module, windows: Batches, loss: str = "mse") -> float:
     module.eval()
     total = 0.0
     with torch.inference_mode():
-        for index in torch.arange(len(windows)).split(_EVALUATION_BATCH):
+        for index in torch.split(torch.arange(len(windows)), _EVALUATION_BATCH):
             x, y = windows.batch(index)
             total += float(LOSSES[loss](module(x), y)) * len(index)
     module.train(was_training)
@@ -269,7 +269,7 @@ class _Run:
 
     def _shuffled(self) -> Iterator[Tensor]:
         order = torch.randperm(len(self.train), generator=self.order)
-        return iter(order.split(self.plan.batch_size))
+        return iter(torch.split(order, self.plan.batch_size))
 
     def _set_learning_rate(self, step: int) -> None:
         if self.plan.schedule == "constant":
