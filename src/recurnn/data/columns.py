@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -100,7 +100,7 @@ def _find_values(table: Table, names: Sequence[str]) -> tuple[list[str], list[st
         raise DataError(
             f"{table.origin}: there is no column of numbers.\n"
             f"  Columns: {', '.join(map(str, frame.columns))}.\n"
-            f"  Line 1 of the values: {frame.iloc[0].to_dict()}."
+            f"  The first row: {', '.join(str(v) for v in frame.iloc[0])}."
         )
     if len(found) > 1:
         constant = [n for n in found if _is_constant(frame[n])]
@@ -116,6 +116,18 @@ def _find_values(table: Table, names: Sequence[str]) -> tuple[list[str], list[st
     return found, notes
 
 
+def by_counter(table: Table, roles: Roles) -> Table:
+    """Rows in the order of a column ``ds`` that counts steps instead of naming times."""
+    ds = table.frame["ds"] if "ds" in table.frame.columns else None
+    if roles.time is not None or roles.unique_id is None or ds is None or not _is_numeric(ds):
+        return table
+    if ds.is_monotonic_increasing:
+        return table
+    order = np.argsort(ds.to_numpy(), kind="stable")
+    lines = None if table.lines is None else table.lines[order]
+    return replace(table, frame=table.frame.iloc[order].reset_index(drop=True), lines=lines)
+
+
 COUNTERS = ("index", "id", "no", "nr", "row", "step", "t", "unnamed 0", *TIME_NAMES)
 
 
@@ -124,14 +136,14 @@ def _is_numeric(column: pd.Series) -> bool:
 
 
 def _is_meant_as_numbers(column: pd.Series) -> bool:
-    """Numbers, or text most of which is numbers: then the rest is a mistake to be named."""
+    """Numbers, or text half of which is numbers: then the rest is a mistake to be named."""
     if _is_numeric(column):
         return not bool(column.isna().all())
     if pd.api.types.is_bool_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
         return False
     present = column.dropna()
     numbers = pd.to_numeric(present.astype(str), errors="coerce").notna()
-    return 2 * int(numbers.sum()) > len(present)
+    return len(present) > 0 and 2 * int(numbers.sum()) >= len(present)
 
 
 def _is_constant(column: pd.Series) -> bool:
@@ -156,7 +168,7 @@ def numbers(table: Table, names: Sequence[str]) -> Array:
         row, c = (int(k) for k in np.argwhere(infinite)[0])
         raise DataError(
             f"{table.origin}: column {names[c]!r} has an infinite value at {table.at(row)}.\n"
-            f"  There are {int(infinite.sum())} in all.\n"
+            f"  Infinite values in all: {int(infinite.sum())}.\n"
             "  Put a number there, or leave the place empty (a gap)."
         )
     return values
@@ -180,12 +192,10 @@ def _column(table: Table, name: str) -> Array:
         found = pd.to_numeric(text, errors="coerce")
         wrong = np.flatnonzero(found.isna().to_numpy() & text.notna().to_numpy())
         if len(wrong):
-            more = (
-                f"  {len(wrong)} values of this column are no numbers.\n" if len(wrong) > 1 else ""
-            )
             raise DataError(
                 f"{table.origin}: column {name!r} has text where a number belongs.\n"
-                f"  At {table.at(int(wrong[0]))}: {str(text.iloc[int(wrong[0])])!r}.\n{more}"
+                f"  At {table.at(int(wrong[0]))}: {str(text.iloc[int(wrong[0])])!r}.\n"
+                f"  Values of this column that are no numbers: {len(wrong)}.\n"
                 "  Mend it there, leave the place empty (a gap), or name another value column."
             )
         column = found

@@ -106,14 +106,17 @@ def read_series(
             raise ConfigError(f"{name}: {number!r} is not a number of steps, 1 or more.")
     if frequency is not None:
         frequency = times_.check_frequency(frequency)
+    table: Table
     if isinstance(source, pd.DataFrame):
         table = from_frame(source, name="series", origin="the frame")
     elif check_file(Path(source)) in TSF_SUFFIXES:
         table, said = read_tsf(Path(source))
         frequency = frequency or said
+        value, unique_id, time = "y", "unique_id", "ds" if "ds" in table.frame else None
     else:
         table = read_table(Path(source))
     roles = roles_.choose(table, value=value, time=time, unique_id=unique_id)
+    table = roles_.by_counter(table, roles)
     raws, notes = _take_apart(table, roles)
     notes = [*table.notes, *roles.notes, *notes]
     raws = [_in_order(raw, table, first=first, notes=notes) for raw in raws]
@@ -169,7 +172,7 @@ def _in_order(raw: Raw, table: Table, *, first: int | None, notes: list[str]) ->
             raise DataError(
                 f"{table.origin}: the time {times[k]} comes twice in {raw.name!r}.\n"
                 f"  At {table.at(int(rows[k]))} and {table.at(int(rows[k + 1]))};"
-                f" {len(again)} such pairs in all.\n"
+                f" times that come again: {len(again)}.\n"
                 "  Keep one of each. If several series are in one table, name the column that"
                 " tells them\n  apart as unique_id. If a change of the clocks doubles an hour,"
                 " write UTC or the offset."
@@ -200,6 +203,11 @@ def _common_frequency(
                 raise times_.not_regular(raw.times, repr(raw.name), table.origin, None)
             found.setdefault(mine, raw.name)
     if given is None:
+        # A short series can look like another frequency: five working days are also five days.
+        if len(found) > 1:
+            stamps = [raw.times for raw in raws if raw.times is not None]
+            shared = [f for f in found if all(times_.explains(times, f) for times in stamps)]
+            found = {f: found[f] for f in shared[:1]} or found
         if len(found) > 1:
             said = ", ".join(f"{name!r} has {f}" for f, name in list(found.items())[:4])
             raise DataError(
@@ -239,7 +247,7 @@ def _fill(
     """The gap policy, over all series."""
     stamps = sum(int((raw.rows < 0).sum()) for raw in raws)
     if stamps:
-        notes.append(f"{stamps} time stamps are missing from the regular steps; they are gaps")
+        notes.append(f"time stamps missing from the regular steps (gaps): {stamps}")
     touched, series = gaps_.Touched(), []
     for raw in raws:
         missing = np.isnan(raw.values)
@@ -265,13 +273,13 @@ def _gap_error(
 ) -> DataError:
     k, c = (int(n) for n in np.argwhere(missing)[0])
     if raw.rows[k] >= 0:
-        where = f"the first, in column {names[c]!r}, at {table.at(int(raw.rows[k]))}"
+        where = f"in column {names[c]!r} at {table.at(int(raw.rows[k]))}"
     else:
         assert raw.times is not None
-        where = f"the first at {raw.times[k]}, a time stamp that is not there"
+        where = f"at {raw.times[k]}, a time stamp that is not there"
     return DataError(
-        f"{table.origin}: {int(missing.sum())} values of {raw.name!r} are missing.\n"
-        f"  It is {where}.\n"
+        f"{table.origin}: {raw.name!r} has gaps.\n"
+        f"  Missing values: {int(missing.sum())} of {missing.size}; the first is {where}.\n"
         "  Fill them, or choose what to do: gaps='interpolate', 'previous' or 'zero'."
     )
 

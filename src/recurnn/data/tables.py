@@ -120,20 +120,18 @@ def _read_parquet(path: Path) -> Table:
 
 
 def from_frame(frame: pd.DataFrame, *, name: str, origin: str) -> Table:
-    """A frame as a table; a DatetimeIndex or a named index becomes a column.
+    """A frame as a table; an index of times or names becomes a column, one of numbers is dropped.
 
     Raises:
         DataError: the frame has no row, or two columns of one name.
     """
     if len(frame) == 0:
         raise DataError(f"{origin}: there are no rows.")
-    if isinstance(frame.index, pd.DatetimeIndex) or frame.index.names != [None]:
-        if isinstance(frame.index, pd.DatetimeIndex) and frame.index.name is None:
-            frame = frame.rename_axis("time")
-        taken = [n for n in frame.index.names if n in frame.columns]
-        frame = frame.reset_index(drop=bool(taken))
-    else:
-        frame = frame.reset_index(drop=True)
+    index = frame.index
+    if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) and index.name is None:
+        frame = frame.rename_axis("time")
+    named = None not in frame.index.names and not set(frame.index.names) & set(frame.columns)
+    frame = frame.reset_index(drop=not named or pd.api.types.is_numeric_dtype(index))
     frame.columns = [str(c) for c in frame.columns]
     _check_names(list(frame.columns), origin)
     return Table(frame, name, origin)
@@ -176,7 +174,7 @@ def _read_text(path: Path) -> Table:
     except pd.errors.ParserError as error:
         raise _ragged(path, error, header, separator) from error
     if separator == ";":
-        notes.append("columns are separated by semicolons; decimal commas were read as such")
+        notes.append("columns are separated by semicolons; a comma in a number is a decimal comma")
     # A blank line is no row, except between the values of a single column: there one is missing.
     blank = frame.isna().all(axis=1).to_numpy().copy()
     if frame.shape[1] == 1:
@@ -207,7 +205,8 @@ def _separator(lines: list[str], *, tsv: bool) -> str:
     if tsv:
         return "\t"
     bare = re.sub(r'"[^"]*"', "", lines[0])
-    return max((",", ";", "\t"), key=bare.count)
+    best = max((";", "\t", ","), key=bare.count)
+    return best if best in bare else ","
 
 
 def _header(path: Path, skipped: int, lines: list[str], separator: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recurnn.errors import DataError
+from recurnn.errors import ConfigError, DataError
 
 TIME_NAMES = (
     "ds", "date", "datetime", "time", "timestamp", "date_time", "utc_timestamp",
@@ -27,8 +27,8 @@ def looks_like_time(column: pd.Series, *, name: str) -> bool:
         return False
     if pd.api.types.is_numeric_dtype(column):
         return name.lower() in TIME_NAMES and _unit_of(sample) is not None
-    texts = sample.astype(str)
-    if not bool(texts.str.contains(r"\d", regex=True).all()):
+    texts = sample.astype(str).str.strip()
+    if name.lower() not in TIME_NAMES and not bool(texts.str.contains(r"\d", regex=True).all()):
         return False
     return 2 * int(_read_texts(texts)[0].notna().sum()) > len(sample)
 
@@ -93,19 +93,25 @@ def _without_zone(times: pd.DatetimeIndex, notes: list[str]) -> pd.DatetimeIndex
 
 
 def _read_texts(texts: pd.Series) -> tuple[pd.Series, list[str]]:
-    """Read by the way of writing that fails least: ISO 8601, then that of the first text."""
+    """Read by the way of writing that fails least, and of two such by the one in order.
+
+    Tried are ISO 8601 and that of the first text, with the month first and with the day first.
+    """
     zoned = bool(texts.str.contains(r"\d{2}:\d{2}.*(?:Z|[+-]\d{2}:?\d{2})$", regex=True).any())
     first = str(texts.iloc[0])
     formats = ["ISO8601"]
     for day_first in (False, True):
-        found = pd.tseries.api.guess_datetime_format(first, dayfirst=day_first)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the other order was found: both are tried
+            found = pd.tseries.api.guess_datetime_format(first, dayfirst=day_first)
         if found is not None and found not in formats:
             formats.append(found)
-    best, how = pd.Series(pd.NaT, index=texts.index), "ISO8601"
+    best, how, score = pd.Series(pd.NaT, index=texts.index), "ISO8601", (0, False)
     for fmt in formats:
         times = pd.to_datetime(texts, format=fmt, errors="coerce", utc=zoned)
-        if times.notna().sum() > best.notna().sum():
-            best, how = times, fmt
+        mine = (int(times.notna().sum()), bool(times.is_monotonic_increasing))
+        if mine > score:
+            best, how, score = times, fmt, mine
     notes = ["times carry their offset; they were converted to UTC"] if zoned else []
     if "%d" in how and "%Y" in how and not how.startswith("%Y"):
         order = "day before month" if how.find("%d") < how.find("%m") else "month before day"
@@ -182,10 +188,12 @@ def find_frequency(times: pd.DatetimeIndex) -> str | None:
     guesses = [f for f, _ in said.most_common() if f is not None]
     if common is not None:
         guesses.append(common.freqstr)
-    return next((f for f in guesses if _on_grid(times, f)), None)
+    guesses += ["B", "MS", "ME"]
+    return next((f for f in guesses if explains(times, f)), None)
 
 
-def _on_grid(times: pd.DatetimeIndex, frequency: str) -> bool:
+def explains(times: pd.DatetimeIndex, frequency: str) -> bool:
+    """Whether all times lie at the frequency and no more than a quarter of its places is empty."""
     rows = grid(times, frequency)
     # More than a quarter empty: not gaps, but another frequency in places.
     return rows is not None and 3 * len(rows) <= 4 * len(times) and bool(times.isin(rows).all())
@@ -203,14 +211,14 @@ def check_frequency(frequency: str) -> str:
     """The frequency in pandas' own spelling.
 
     Raises:
-        DataError: pandas does not know it.
+        ConfigError: pandas does not know it.
     """
     try:
         offset = pd.tseries.frequencies.to_offset(frequency)
     except ValueError:
         offset = None
     if offset is None or offset.n < 1:
-        raise DataError(
+        raise ConfigError(
             f"frequency: {frequency!r} is not known.\n"
             "  Give an alias of pandas: s, min, 15min, h, D, B, W-SUN, MS, ME, QS, YS."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def _values(path: Path, number: int, text: str) -> list[float]:
 
 def _start(path: Path, number: int, text: str) -> pd.Timestamp:
     try:
-        return pd.to_datetime(text, format="%Y-%m-%d %H-%M-%S")
+        return pd.Timestamp(datetime.strptime(text, "%Y-%m-%d %H-%M-%S"))
     except ValueError:
         raise DataError(
             f"{path}: the start time on line {number} cannot be read.\n"

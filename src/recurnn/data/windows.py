@@ -102,16 +102,16 @@ class Windows:
             )
             raise DataError(
                 f"The {part} part does not hold a single window.\n"
-                f"  Its longest piece has {max(steps, 0)} steps of which all {horizon} targets"
-                f" of a window must be part, after {context + gap} earlier steps"
-                f" ({_sum(context, gap, None)}).\n"
+                f"  It has {max(steps, 0)} steps; all {horizon} targets of a window must lie in it,"
+                f" and {context + gap} steps ({_sum(context, gap, None)}) before them.\n"
                 "  Give this part more steps, or a smaller horizon or context."
             )
         # Window i of series s ends at row i - before[s] + ends[s] of the series laid end to end.
+        device = self._inputs.device
         total = torch.tensor(counts).cumsum(0)
-        self._total = total
-        self._shift = torch.tensor(firsts) - (total - torch.tensor(counts))
-        self._starts_of_series = torch.tensor([0, *self._lengths[:-1]]).cumsum(0)
+        self._total = total.to(device)
+        self._shift = (torch.tensor(firsts) - (total - torch.tensor(counts))).to(device)
+        self._starts_of_series = torch.tensor([0, *self._lengths[:-1]]).cumsum(0).to(device)
         self._length = int(total[-1])
 
     def __len__(self) -> int:
@@ -157,15 +157,15 @@ class Windows:
         return series, self._ends(index) - self._starts_of_series[series]
 
     def _series(self, index: Tensor) -> Tensor:
-        return torch.searchsorted(self._total, index, right=True)
+        return torch.searchsorted(self._total, index.to(self._total.device), right=True)
 
     def _ends(self, index: Tensor) -> Tensor:
         """Row of the last input, in the series laid end to end, [B]."""
         if index.numel() and (int(index.min()) < 0 or int(index.max()) >= self._length):
             raise IndexError(f"window numbers go from 0 to {self._length - 1}")
         if len(self._lengths) == 1:
-            return index + self._shift[0]
-        return index + self._shift[self._series(index)]
+            return index.to(self._shift.device) + self._shift[0]
+        return index.to(self._shift.device) + self._shift[self._series(index)]
 
 
 def _gather(rows: Tensor, starts: Tensor, length: int) -> Tensor:
