@@ -108,6 +108,28 @@ def test_autoregression_is_least_squares_over_many_blocks(monkeypatch):
     assert np.allclose(all_of(model, w), (design @ solution).reshape(len(x), 2, 2), atol=1e-9)
 
 
+def test_the_penalty_is_chosen_on_validation_and_shrinks_to_the_last_value():
+    y = np.random.default_rng(8).normal(size=(400, 1)).cumsum(0) / 5
+    whole = windows([y], context=20, horizon=2)
+    train, judge = whole.restrict([(0, 60)]), whole.restrict([(60, 400)])
+    model = LinearAutoregression(1).fit(train, judge)
+    x, target = (part.double().numpy()[..., 0] for part in train.batch(torch.arange(len(train))))
+    xv, tv = (part.double().numpy()[..., 0] for part in judge.batch(torch.arange(len(judge))))
+    design, change = np.column_stack([np.ones(len(x)), x]), target - x[:, -1:]
+    losses, found = {}, {}
+    for ridge in (1e-4, 1e-3, 1e-2, 1e-1, 1.0):
+        lift = np.diag([0.0] + [ridge * len(x)] * 20)
+        a = np.linalg.solve(design.T @ design + lift, design.T @ change)
+        found[ridge] = a
+        losses[ridge] = np.square(a[0] + xv @ a[1:] + xv[:, -1:] - tv).sum()
+    best = min(losses, key=losses.get)
+    assert model.ridge == best
+    assert np.allclose(model.bias.numpy(), found[best][0], atol=1e-6)
+    last = np.eye(20)[-1][:, None]
+    assert np.allclose(model.weight.numpy(), (found[best][1:] + last).T, atol=1e-6)
+    assert LinearAutoregression(1).fit(train).ridge == 0
+
+
 def test_autoregression_copes_with_directions_that_do_not_vary():
     t = np.arange(60.0)
     y = np.sin(2 * np.pi * t / 12)[:, None]  # any three values in a row are linearly dependent

@@ -18,8 +18,8 @@ class ForecastNetwork(nn.Module):
     """Windows to forecasts: ``linear(window) + head(last output of the recurrent layers)``.
 
     The linear skip is the linear part of LSTNet (Lai et al. 2018). `start_at` sets it to the
-    least-squares solution and the head to zero, so that training begins at linear
-    autoregression and the recurrent layers learn what it leaves.
+    least-squares solution, where it stays, and the head to zero, so that training begins at
+    linear autoregression and the recurrent layers learn what it leaves.
 
     Args:
         context: steps in a window.
@@ -78,12 +78,15 @@ class ForecastNetwork(nn.Module):
             self.skip.bias.copy_(linear.bias)
             self.head.weight.zero_()
             self.head.bias.zero_()
-        # TODO
-        self.skip.requires_grad_(TRAIN_SKIP)
+        # Least squares is already the best linear map; the recurrent layers learn what it leaves.
+        self.skip.requires_grad_(requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Forecast windows x [B, context, F]: [B, horizon, C]."""
-        near, last = relative(x, self.columns) if self.relative else (x, 0.0)
+        near: Tensor = x
+        last: Tensor | float = 0.0
+        if self.relative:
+            near, last = relative(x, self.columns)
         steps = x.shape[1] // self.patch
         z = near[:, -steps * self.patch :].reshape(len(x), steps, -1)
         for layer in self.layers:
@@ -91,10 +94,5 @@ class ForecastNetwork(nn.Module):
             z = self.dropout(z)
         y: Tensor = self.head(z[:, -1])
         if self.skip is not None:
-            return (y + self.skip(flat(x, self.columns))).reshape(
-                len(x), self.horizon, self.columns
-            )
+            y, last = y + self.skip(flat(x, self.columns)), 0.0
         return y.reshape(len(x), self.horizon, self.columns) + last
-
-
-TRAIN_SKIP = False

@@ -55,7 +55,7 @@ def train(prepared: Prepared, watch: Watch | None = None) -> tuple[ForecastNetwo
     columns = prepared.targets[0].shape[1]
     module = network(o, features=prepared.inputs[0].shape[1], columns=columns)
     if o.skip is not None:
-        module.start_at(LinearAutoregression(columns).fit(prepared.train))
+        module.start_at(LinearAutoregression(columns).fit(prepared.train, prepared.validation))
     history = fit(
         module, prepared.train, prepared.validation, o.plan(), name=NAMES[o.cell], watch=watch
     )
@@ -78,7 +78,7 @@ def compare(
         seasonal = SeasonalNaive(prepared.targets, prepared.data.season)
         rows.append(_row(prepared, SEASONAL, seasonal, 0.0))
     began = time.perf_counter()
-    linear = LinearAutoregression(columns).fit(prepared.train)
+    linear = LinearAutoregression(columns).fit(prepared.train, prepared.validation)
     rows.append(_row(prepared, LINEAR, linear, time.perf_counter() - began))
     if not history.interrupted:
         mlp, seconds = train_mlp(prepared, watch)

@@ -193,6 +193,7 @@ class Forecaster:
             data.frequency,
             data.season,
             features=prepared.inputs[0].shape[1],
+            cycles=prepared.cycles,
             time=time,
             unique_id=unique_id,
         )
@@ -228,7 +229,9 @@ class Forecaster:
                 "predict: a loaded model has no data to forecast from.\n"
                 "  A model folder holds no data. Give them: predict(source)."
             )
-        return forecasts.ahead(network, data, self._scaler, self._rows(data), self._filled)
+        return forecasts.ahead(
+            network, data, self._scaler, self._rows(data), self._kind, self._filled
+        )
 
     def backtest(self) -> pd.DataFrame:
         """Forecasts of the test part, each beginning where the one before ended.
@@ -302,7 +305,7 @@ class Forecaster:
             model = cls(**config["asked"])
             model._filled = ForecastOptions(**config["options"])
             kind = config["data"]
-            kind |= {"columns": tuple(kind["columns"]), "series": tuple(kind["series"])}
+            kind |= {name: tuple(kind[name]) for name in ("columns", "series", "cycles")}
             model._kind = Kind(**kind)
             model._scaler = Scaler.from_dict(config["scaler"])
             network = build(

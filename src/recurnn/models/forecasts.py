@@ -14,7 +14,7 @@ from recurnn.baselines import NetworkPredictor
 from recurnn.data import Scaler, Series, SeriesSet, Windows, future_times
 from recurnn.errors import DataError
 from recurnn.models.forecast_options import ForecastOptions
-from recurnn.models.preparation import Prepared, scaled, with_calendar
+from recurnn.models.preparation import Kind, Prepared, scaled, with_calendar
 
 Array = NDArray[np.float64]
 
@@ -24,6 +24,7 @@ def ahead(
     data: SeriesSet,
     scaler: Scaler,
     rows: list[int],
+    kind: Kind,
     options: ForecastOptions,
 ) -> pd.DataFrame:
     """Forecast the steps after the end of each series.
@@ -33,6 +34,7 @@ def ahead(
         data: the series.
         scaler: of the model.
         rows: which row of the scaler belongs to each series.
+        kind: of the data that the network was trained on.
         options: with horizon and context filled in.
 
     Returns:
@@ -52,7 +54,7 @@ def ahead(
             series.values[-context:],
             None if series.times is None else series.times[-context:],
         )
-        x = with_calendar(scaled(scaler, tail, row), tail, data.frequency, options)
+        x = with_calendar(scaled(scaler, tail, row), tail, data.frequency, kind.cycles)
         with torch.inference_mode():
             y = module(x[None])[0].double().numpy()
         values = scaler.inverse(y, series=row)

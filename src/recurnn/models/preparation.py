@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -13,6 +14,12 @@ from recurnn.baselines import Units, naive_error
 from recurnn.data import Scaler, Series, SeriesSet, Split, Windows, calendar_features, split
 from recurnn.models.forecast_options import ForecastOptions
 
+_CYCLES = {
+    "hour": pd.Timedelta(hours=1),
+    "day": pd.Timedelta(days=1),
+    "week": pd.Timedelta(weeks=1),
+    "year": pd.Timedelta(days=365.25),
+}
 _LONGEST_CONTEXT = 200
 _LONGEST_HORIZON = 96
 
@@ -27,6 +34,7 @@ class Kind:
         frequency: of the time stamps; None without.
         season: steps in a season.
         features: F, columns of a window.
+        cycles: names of the calendar features among them.
         time: the column of time stamps, where the user named it.
         unique_id: the column that names the series, likewise.
     """
@@ -36,6 +44,7 @@ class Kind:
     frequency: str | None
     season: int
     features: int
+    cycles: tuple[str, ...]
     time: str | None = None
     unique_id: str | None = None
 
@@ -54,6 +63,7 @@ class Prepared:
         train: windows of the training part.
         validation: of the validation part; None if it is empty.
         test: of the test part.
+        cycles: names of the calendar features.
         units: those that errors are reported in.
         notes: what was decided here.
     """
@@ -67,6 +77,7 @@ class Prepared:
     train: Windows
     validation: Windows | None
     test: Windows
+    cycles: tuple[str, ...]
     units: Units
     notes: tuple[str, ...]
 
@@ -93,8 +104,9 @@ def prepare(data: SeriesSet, options: ForecastOptions) -> Prepared:
         columns=data.columns,
     )
     targets = [scaled(scaler, s, k) for k, s in enumerate(data.series)]
+    cycles = _cycles(data, splits) if options.calendar else ()
     inputs = [
-        with_calendar(y, s, data.frequency, options)
+        with_calendar(y, s, data.frequency, cycles)
         for y, s in zip(targets, data.series, strict=True)
     ]
     train = Windows(
@@ -113,7 +125,18 @@ def prepare(data: SeriesSet, options: ForecastOptions) -> Prepared:
     test = train.restrict([s.test for s in splits], part="test")
     units = _units(data, splits, scaler, options)
     return Prepared(
-        data, splits, scaler, options, inputs, targets, train, validation, test, units, notes
+        data,
+        splits,
+        scaler,
+        options,
+        inputs,
+        targets,
+        train,
+        validation,
+        test,
+        cycles,
+        units,
+        notes,
     )
 
 
@@ -123,13 +146,31 @@ def scaled(scaler: Scaler, series: Series, k: int) -> Tensor:
 
 
 def with_calendar(
-    values: Tensor, series: Series, frequency: str | None, options: ForecastOptions
+    values: Tensor, series: Series, frequency: str | None, cycles: tuple[str, ...]
 ) -> Tensor:
-    """The values [T, C] and behind them the calendar, [T, F]."""
-    if not options.calendar or series.times is None or frequency is None:
+    """The values [T, C] and behind them the calendar features of these names, [T, F]."""
+    if not cycles or series.times is None or frequency is None:
         return values
-    features, _ = calendar_features(series.times, frequency)
-    return torch.cat([values, torch.from_numpy(features).float()], dim=1)
+    features, names = calendar_features(series.times, frequency)
+    chosen = features[:, [names.index(name) for name in cycles]]
+    return torch.cat([values, torch.from_numpy(chosen).float()], dim=1)
+
+
+def _cycles(data: SeriesSet, splits: tuple[Split, ...]) -> tuple[str, ...]:
+    """The calendar features whose cycle the training part shows at least twice.
+
+    Of a longer cycle only an arc is seen, and what is learned of it does not hold beyond.
+    """
+    times = data.series[0].times
+    if times is None or data.frequency is None:
+        return ()
+    spans = [
+        s.times[part.train_end - 1] - s.times[0]
+        for s, part in zip(data.series, splits, strict=True)
+        if s.times is not None
+    ]
+    _, names = calendar_features(times, data.frequency)
+    return tuple(name for name in names if max(spans) >= 2 * _CYCLES[name.split()[-1]])
 
 
 def _sizes(
