@@ -31,13 +31,13 @@ class ForecastOptions:
     dropout: float = 0.0
     skip: str | None = "linear"
     relative: bool = True
-    patch: int = 1
+    patch: int | None = None
     scale: str | tuple[float, float] = "standard"
     loss: str = "mse"
     optimizer: str = "adam"
     learning_rate: float = 1e-3
     schedule: str = "constant"
-    batch_size: int = 128
+    batch_size: int | None = None
     epochs: int = 50
     patience: int | None = 8
     clip: float | None = 1.0
@@ -54,7 +54,8 @@ class ForecastOptions:
         _whole(self, "context", 1, none=True)
         _whole(self, "gap", 0)
         _whole(self, "num_layers", 1)
-        _whole(self, "patch", 1)
+        _whole(self, "batch_size", 1, none=True)
+        _whole(self, "patch", 1, none=True)
         if self.cell not in LAYERS:
             raise one_of("cell", self.cell, LAYERS)
         if self.skip not in SKIPS:
@@ -63,7 +64,7 @@ class ForecastOptions:
             raise ConfigError(
                 f"dropout is {self.dropout!r}; expected a share of at least 0 and below 1."
             )
-        if self.context is not None and self.patch > self.context:
+        if self.context is not None and self.patch is not None and self.patch > self.context:
             raise ConfigError(
                 f"patch is {self.patch}, longer than the window.\n"
                 f"  The context has {self.context} steps; a patch can have that many at most."
@@ -98,7 +99,7 @@ class ForecastOptions:
             optimizer=self.optimizer,
             learning_rate=self.learning_rate,
             schedule=self.schedule,
-            batch_size=self.batch_size,
+            batch_size=128 if self.batch_size is None else self.batch_size,
             epochs=self.epochs,
             patience=self.patience,
             clip=self.clip,

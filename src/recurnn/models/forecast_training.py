@@ -44,7 +44,7 @@ def network(options: ForecastOptions, *, features: int, columns: int) -> Forecas
             dropout=options.dropout,
             skip=options.skip is not None,
             relative=options.relative,
-            patch=options.patch,
+            patch=options.patch or 1,
         )
 
 

@@ -48,14 +48,15 @@ class Forecaster:
             recurrent layers say. It is linear autoregression, fitted by least squares before
             training; the recurrent layers learn what it leaves.
         relative: whether the recurrent layers see the window relative to its last values.
-        patch: steps of the window that the recurrent layers read at once.
+        patch: steps of the window that the recurrent layers read at once; by default as many as
+            leave them 24 to 47 readings of a longer window.
         scale: ``"standard"``, ``"minmax"`` or ``"none"``, fitted on the training part, or
             ``(shift, scale)`` for (x − shift) / scale.
         loss: ``"mse"`` or ``"mae"``, on scaled values.
         optimizer: ``"adam"``, ``"adamw"``, ``"rmsprop"`` or ``"sgd"``.
         learning_rate: of the optimizer.
         schedule: of the learning rate: ``"constant"`` or ``"cosine"``.
-        batch_size: windows in a batch.
+        batch_size: windows in a batch; by default a fiftieth of the training windows, 32 to 512.
         epochs: passes over the training part, at most.
         patience: epochs without a better validation loss before training stops; None for never.
         clip: greatest global norm of the gradient; None for no clipping.
@@ -104,13 +105,13 @@ class Forecaster:
         dropout: float = 0.0,
         skip: str | None = "linear",
         relative: bool = True,
-        patch: int = 1,
+        patch: int | None = None,
         scale: str | tuple[float, float] = "standard",
         loss: str = "mse",
         optimizer: str = "adam",
         learning_rate: float = 1e-3,
         schedule: str = "constant",
-        batch_size: int = 128,
+        batch_size: int | None = None,
         epochs: int = 50,
         patience: int | None = 8,
         clip: float | None = 1.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,7 @@ _CYCLES = {
     "year": pd.Timedelta(days=365.25),
 }
 _LONGEST_CONTEXT = 200
+_READINGS = 24
 _LONGEST_HORIZON = 96
 
 
@@ -119,6 +121,8 @@ def prepare(data: SeriesSet, options: ForecastOptions) -> Prepared:
         names=[s.name for s in data.series],
         part="training",
     )
+    if options.batch_size is None:
+        options = replace(options, batch_size=_batch_size(len(train)))
     validation = None
     if any(s.validation[0] < s.validation[1] for s in splits):
         validation = train.restrict([s.validation for s in splits], part="validation")
@@ -192,10 +196,19 @@ def _sizes(
     if context is None:
         room = min(s.train_end for s in splits) // 2 - horizon - options.gap
         wanted = max(24, min(2 * season, _LONGEST_CONTEXT))
-        context = max(1, options.patch, min(wanted, room))
+        context = max(1, options.patch or 1, min(wanted, room))
         why = "two seasons" if context == 2 * season else "what the data allow"
         notes.append(f"context {context} steps ({why}; set it with context=)")
-    return replace(options, horizon=horizon, context=context), tuple(notes)
+    patch = options.patch
+    if patch is None:
+        # Short sequences train faster and better; a divisor leaves no step out.
+        patch = max(p for p in range(1, max(1, context // _READINGS) + 1) if context % p == 0)
+    return replace(options, horizon=horizon, context=context, patch=patch), tuple(notes)
+
+
+def _batch_size(windows: int) -> int:
+    """About a fiftieth of the windows, as a power of two from 32 to 512."""
+    return int(2 ** min(9, max(5, round(math.log2(windows / 50)))))
 
 
 def _units(
