@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from recurnn.cli import cells, forecast
+from recurnn.cli import cells, data, forecast
 from recurnn.errors import RecurnnError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("forecast")(forecast.forecast)
 app.command("predict")(forecast.predict)
 app.command("cells")(cells.cells)
+app.add_typer(data.app, name="data")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -60,19 +60,19 @@ def verdict(rows: Sequence[Row], *, untrained: bool = False, interrupted: bool =
 
 
 def _against(network: Row, best: Row) -> str:
+    name = f"the {MLP}" if best.model == MLP else best.model
     change = (network.mse - best.mse) / best.mse if best.mse > 0 else float(network.mse > 0)
     if abs(change) <= NOISE:
         return (
-            f"The {network.model} is no better than {best.model} (MSE on the test part within "
+            f"The {network.model} is no better than {name} (MSE on the test part within "
             f"{NOISE:.0%}): use that, it is simpler."
         )
     if change < 0:
         return (
             f"The {network.model} is {-change:.0%} better (MSE on the test part) than the best "
-            f"baseline, {best.model}."
+            f"baseline, {name}."
         )
     size = f"{change:.0%}" if change < 10 else "over ten times"
     return (
-        f"The {network.model} is {size} worse (MSE on the test part) than {best.model}: use that "
-        "instead."
+        f"The {network.model} is {size} worse (MSE on the test part) than {name}: use that instead."
     )
