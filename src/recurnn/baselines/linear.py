@@ -15,6 +15,9 @@ Array = NDArray[np.float64]
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Strengths of the penalty that are tried, in squared scaled units a window."""
 
+NOISE = 0.01
+"""Share of the validation loss by which a penalty must be better than none."""
+
 _ROWS = 8192
 
 
@@ -25,8 +28,8 @@ class LinearAutoregression:
     does not grow with the number of windows, and the squared condition number of the normal
     equations is avoided. Without a validation part it is plain least squares; directions in which
     the windows do not vary get weight zero. With one, a few strengths of ridge regression towards
-    repeating the last value are tried besides, and the best on the validation part is kept: a
-    long window on a short series needs it.
+    repeating the last value are tried besides, and the best on the validation part replaces least
+    squares if it is more than 1 % better: a long window on a short series needs it.
 
     Args:
         columns: C.
@@ -53,7 +56,10 @@ class LinearAutoregression:
             found = {0.0: solution}
             for ridge in RIDGES:
                 found[ridge] = _solve(train, inputs, prior, ridge * len(windows))
-            self.ridge = min(found, key=lambda r: _loss(judge, inputs, found[r]))
+            losses = {ridge: _loss(judge, inputs, a) for ridge, a in found.items()}
+            best = min(losses, key=lambda ridge: losses[ridge])
+            if losses[best] < (1 - NOISE) * losses[0.0]:
+                self.ridge = best
             solution = found[self.ridge]
         self.bias = torch.from_numpy(solution[0].copy())
         self.weight = torch.from_numpy(solution[1:].T.copy())
