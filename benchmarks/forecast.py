@@ -63,7 +63,14 @@ CASES: dict[str, dict[str, Any]] = {
     "next": {
         "first": None,
         "title": "next: 672 steps to the next one, kW",
-        "network": WEEK | {"horizon": 1},
+        "network": WEEK
+        | {
+            "horizon": 1,
+            "skip": None,
+            "learning_rate": 0.002,
+            "schedule": "cosine",
+            "epochs": 12,
+        },
     },
     "day": {
         "first": None,
