@@ -78,13 +78,7 @@ def forecast(
     )
     _report(console, model)
     _write(model, out, overwrite=overwrite)
-    console.print(
-        f"Wrote {out}/: model.safetensors, config.json, forecast.csv, forecast.png,\n"
-        "  history.csv, comparison.csv\nForecast from newer data with:\n"
-        f"  recurnn predict {shlex.quote(str(out))} {shlex.quote(str(data or 'DATA.csv'))}",
-        markup=False,
-        soft_wrap=True,
-    )
+    _tell(console, out, data)
 
 
 def predict(
@@ -145,6 +139,17 @@ def _write(model: Forecaster, out: Path, *, overwrite: bool) -> None:
         forecast_plot(
             folder / "forecast.png", model.actual(), test, ahead, title=model.summary(short=True)
         )
+
+
+def _tell(console: Console, out: Path, data: Path | None) -> None:
+    """What was written, and what to do with it."""
+    console.print(
+        f"Wrote {out}/: model.safetensors, config.json, forecast.csv, forecast.png,\n"
+        "  history.csv, comparison.csv\nForecast from newer data with:\n"
+        f"  recurnn predict {shlex.quote(str(out))} {shlex.quote(str(data or 'DATA.csv'))}",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _save_csv(frame: pd.DataFrame, file: Path) -> None:
