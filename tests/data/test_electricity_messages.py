@@ -9,8 +9,8 @@ from uci import CLIENTS, serving, small, text, write_zip
 
 from recurnn.cli import data as command
 from recurnn.data.electricity import write_electricity
-from recurnn.data.writing import check_target
 from recurnn.data.uci_archive import check_archive, choose_clients, fetch_archive
+from recurnn.data.writing import check_target
 from recurnn.errors import ConfigError, DataError, RecurnnError
 
 URL = small().url

@@ -1,0 +1,33 @@
+"""The command line: ``recurnn forecast``, ``predict``, ``cells``, ``data``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from recurnn.cli import cells, data, forecast
+from recurnn.errors import RecurnnError
+
+app = typer.Typer(
+    name="recurnn",
+    help="Recurrent networks, from the equations of a cell to an honest forecast.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("forecast")(forecast.forecast)
+app.command("predict")(forecast.predict)
+app.command("cells")(cells.cells)
+app.add_typer(data.app, name="data")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 when all went well, 2 for an error that a user can mend."""
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="recurnn")
+    except RecurnnError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

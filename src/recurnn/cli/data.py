@@ -14,8 +14,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from recurnn.data.download import Report
 from recurnn.data.electricity import CLOCK_CHANGE, Written, write_electricity
-from recurnn.data.writing import check_target
 from recurnn.data.uci_archive import UCI, check_archive, choose_clients, fetch_archive
+from recurnn.data.writing import check_target
 from recurnn.errors import ConfigError, one_of
 
 __all__ = ["app", "electricity"]

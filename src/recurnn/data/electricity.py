@@ -25,8 +25,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from recurnn.data.download import Report
-from recurnn.data.writing import Append, open_table
 from recurnn.data.uci_archive import UCI, Archive, choose_clients, read_clients
+from recurnn.data.writing import Append, open_table
 from recurnn.errors import DataError, one_of
 
 __all__ = ["CLOCK_CHANGE", "Written", "hourly_means", "march_hour", "write_electricity"]

@@ -1,0 +1,159 @@
+"""``recurnn forecast`` and ``recurnn predict``: arguments, printing and files."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+from rich.console import Console
+
+from recurnn.cli import options as o
+from recurnn.cli.plots import forecast_plot
+from recurnn.cli.progress import TrainingProgress
+from recurnn.cli.tables import comparison_table
+from recurnn.data import co2_weekly
+from recurnn.errors import DataError
+from recurnn.models import Forecaster
+from recurnn.models.folder import check_free, written
+
+
+def forecast(
+    data: o.Data = None,
+    value: o.Value = None,
+    time: o.Time = None,
+    unique_id: o.Id = None,
+    frequency: o.Frequency = None,
+    season: o.Season = None,
+    gaps: o.Gaps = None,
+    first: o.First = None,
+    horizon: o.Horizon = None,
+    context: o.Context = None,
+    gap: o.Gap = None,
+    validation: o.Validation = None,
+    test: o.Test = None,
+    cell: o.Cell = None,
+    hidden_size: o.HiddenSize = None,
+    num_layers: o.NumLayers = None,
+    dropout: o.Dropout = None,
+    skip: o.Skip = None,
+    relative: o.Relative = None,
+    patch: o.Patch = None,
+    calendar: o.Calendar = None,
+    scale: o.Scale = None,
+    loss: o.Loss = None,
+    optimizer: o.Optimizer = None,
+    learning_rate: o.LearningRate = None,
+    schedule: o.Schedule = None,
+    batch_size: o.BatchSize = None,
+    epochs: o.Epochs = None,
+    patience: o.Patience = None,
+    clip: o.Clip = None,
+    seed: o.Seed = None,
+    preset: o.Preset = None,
+    out: o.Out = Path("forecast"),
+    overwrite: o.Overwrite = False,
+) -> None:
+    """Train a recurrent network on a series, compare it with simple baselines, and forecast."""
+    given = {k: v for k, v in locals().items() if k in o.OF_THE_MODEL and v is not None}
+    settings = o.settings(preset, given)
+    if first is None:
+        first = settings.pop("first", None)
+    settings.pop("first", None)
+    model = Forecaster(**settings)
+    check_free(out, overwrite=overwrite)
+    console = Console(highlight=False)
+    if data is None:
+        console.print("Data: weekly CO2 in the air at Mauna Loa, ppm, 1958 to 2001 (built in)")
+    model.fit(
+        co2_weekly() if data is None else data,
+        value=value,
+        time=time,
+        unique_id=unique_id,
+        first=first,
+        watch=_Announced(console, model),
+    )
+    _report(console, model)
+    _write(model, out, overwrite=overwrite)
+    _tell(console, out, data)
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder that `recurnn forecast` wrote.")],
+    data: Annotated[Path, typer.Argument(help="CSV, Parquet or TSF file to forecast from.")],
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file to write; printed otherwise.", show_default=False)
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that file.")] = False,
+) -> None:
+    """Forecast the steps after the end of DATA with a trained model."""
+    if out is not None and out.exists() and not overwrite:
+        raise DataError(
+            f"{out} exists.\n  Nothing was written. Give another file, or allow overwriting "
+            "(--overwrite)."
+        )
+    frame = Forecaster.load(model).predict(data)
+    if out is None:
+        typer.echo(frame.to_csv(index=False), nl=False)
+        return
+    _save_csv(frame, out)
+    typer.echo(f"Wrote {len(frame)} rows to {out}")
+
+
+class _Announced(TrainingProgress):
+    """Prints what was found in the data and what will be trained, before the first run."""
+
+    def __init__(self, console: Console, model: Forecaster) -> None:
+        super().__init__(console)
+        self._model: Forecaster | None = model
+
+    def start(self, name: str, *, epochs: int, batches: int) -> None:
+        """A run begins."""
+        if self._model is not None:
+            for note in self._model.notes:
+                self.console.print(f"- {note}", markup=False)
+            self.console.print(self._model.summary(), markup=False)
+            self.console.print("Ctrl-C ends training and keeps the best network so far.\n")
+            self._model = None
+        super().start(name, epochs=epochs, batches=batches)
+
+
+def _report(console: Console, model: Forecaster) -> None:
+    units = "scaled units" if model.options.explicit_scale else "the data's units"
+    console.print()
+    console.print(comparison_table(model.comparison, units=units, windows=model.test_windows))
+    console.print(model.verdict + "\n", markup=False)
+
+
+def _write(model: Forecaster, out: Path, *, overwrite: bool) -> None:
+    """All files of the output folder, at once."""
+    ahead, test = model.predict(), model.backtest()
+    with written(out, overwrite=overwrite) as folder:
+        model.write_to(folder)
+        _save_csv(ahead, folder / "forecast.csv")
+        _save_csv(pd.DataFrame([asdict(e) for e in model.history.epochs]), folder / "history.csv")
+        _save_csv(pd.DataFrame([asdict(r) for r in model.comparison]), folder / "comparison.csv")
+        forecast_plot(
+            folder / "forecast.png", model.actual(), test, ahead, title=model.summary(short=True)
+        )
+
+
+def _tell(console: Console, out: Path, data: Path | None) -> None:
+    """What was written, and what to do with it."""
+    console.print(
+        f"Wrote {out}/: model.safetensors, config.json, forecast.csv, forecast.png,\n"
+        "  history.csv, comparison.csv\nForecast from newer data with:\n"
+        f"  recurnn predict {shlex.quote(str(out))} {shlex.quote(str(data or 'DATA.csv'))}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _save_csv(frame: pd.DataFrame, file: Path) -> None:
+    try:
+        frame.to_csv(file, index=False)
+    except OSError as error:
+        raise DataError(f"{file} cannot be written: {error.strerror}.") from error

@@ -1,0 +1,131 @@
+"""The options of ``recurnn forecast``: their help, their presets, and how they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recurnn.errors import ConfigError, one_of
+
+
+def _option(panel: str, help: str, *names: str) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
+
+
+_READ, _CUT, _NET, _FIT, _OUT = "Data", "Windows and parts", "Network", "Training", "Output"
+
+Data = Annotated[
+    Path | None,
+    typer.Argument(help="CSV, Parquet or TSF file. Without: weekly CO2.", show_default=False),
+]
+Value = Annotated[
+    list[str] | None, _option(_READ, "Column to forecast; may be given several times.")
+]
+Time = Annotated[str | None, _option(_READ, "Column of time stamps.")]
+Id = Annotated[str | None, _option(_READ, "Column that names the series (long format).", "--id")]
+Frequency = Annotated[str | None, _option(_READ, "As pandas names it: h, D, W, MS.")]
+Season = Annotated[int | None, _option(_READ, "Steps in a season; found by default.")]
+Gaps = Annotated[str | None, _option(_READ, "Missing values: interpolate, previous, zero, raise.")]
+First = Annotated[int | None, _option(_READ, "Use only so many rows of each series.")]
+
+Horizon = Annotated[int | None, _option(_CUT, "Steps to forecast; one season by default.")]
+Context = Annotated[int | None, _option(_CUT, "Steps in a window; two seasons by default.")]
+Gap = Annotated[int | None, _option(_CUT, "Steps left out before the forecast (0).")]
+Validation = Annotated[
+    float | None, _option(_CUT, "Share (below 1) or steps to validate on (0.1).")
+]
+Test = Annotated[float | None, _option(_CUT, "Share (below 1) or steps to test on (0.2).")]
+
+Cell = Annotated[str | None, _option(_NET, "lstm, gru or elman (lstm).")]
+HiddenSize = Annotated[str | None, _option(_NET, "Units: 64; or one a layer: 50,200.")]
+NumLayers = Annotated[int | None, _option(_NET, "Layers of that size (1).")]
+Dropout = Annotated[float | None, _option(_NET, "Share dropped after each layer (0).")]
+Skip = Annotated[
+    bool | None, _option(_NET, "Linear skip from window to forecast (on).", "--skip/--no-skip")
+]
+Relative = Annotated[
+    bool | None,
+    _option(_NET, "Windows relative to their last values (on).", "--relative/--absolute"),
+]
+Patch = Annotated[int | None, _option(_NET, "Steps of the window read at once.")]
+Calendar = Annotated[
+    bool | None, _option(_NET, "Calendar features (on).", "--calendar/--no-calendar")
+]
+Scale = Annotated[str | None, _option(_NET, "standard, minmax, none, or SHIFT,SCALE (standard).")]
+
+Loss = Annotated[str | None, _option(_FIT, "mse or mae (mse).")]
+Optimizer = Annotated[str | None, _option(_FIT, "adam, adamw, rmsprop or sgd (adam).")]
+LearningRate = Annotated[float | None, _option(_FIT, "Of the optimizer (0.001).")]
+Schedule = Annotated[str | None, _option(_FIT, "Of the learning rate: constant or cosine.")]
+BatchSize = Annotated[int | None, _option(_FIT, "Windows in a batch.")]
+Epochs = Annotated[int | None, _option(_FIT, "At most.")]
+Patience = Annotated[int | None, _option(_FIT, "Epochs without a better one; 0: never stop early.")]
+Clip = Annotated[float | None, _option(_FIT, "Greatest norm of the gradient (1); 0: any.")]
+Seed = Annotated[int | None, _option(_FIT, "Of weights and order (0).")]
+Preset = Annotated[
+    str | None, _option(_FIT, "textbook: a known protocol; other options override it.")
+]
+
+Out = Annotated[Path, typer.Option(help="Folder to write.", rich_help_panel=_OUT)]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the model there.", rich_help_panel=_OUT)
+]
+
+OF_THE_MODEL = (
+    "frequency", "season", "gaps", "horizon", "context", "gap", "validation", "test", "cell",
+    "hidden_size", "num_layers", "dropout", "skip", "relative", "patch", "calendar", "scale",
+    "loss", "optimizer", "learning_rate", "schedule", "batch_size", "epochs", "patience", "clip",
+    "seed",
+)  # fmt: skip
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The network and protocol of the textbook's chapter on this electricity load.
+    "textbook": {
+        "first": 14006, "horizon": 1, "context": 5, "gap": 1, "validation": 1040, "test": 1000,
+        "scale": (145.33, 338.21), "hidden_size": (50, 200), "dropout": 0.2, "skip": None,
+        "relative": False, "optimizer": "rmsprop", "learning_rate": 1e-3, "batch_size": 512,
+        "epochs": 10, "patience": None, "clip": None,
+    },
+}  # fmt: skip
+
+
+def settings(preset: str | None, given: dict[str, Any]) -> dict[str, Any]:
+    """The forecaster's options: those of the preset, and over them those given."""
+    if preset is not None and preset not in PRESETS:
+        raise one_of("preset", preset, PRESETS)
+    chosen = dict(PRESETS[preset]) if preset is not None else {}
+    chosen |= given
+    if "hidden_size" in given:
+        chosen["hidden_size"] = _sizes(given["hidden_size"])
+    if "scale" in given:
+        chosen["scale"] = _scale(given["scale"])
+    if "skip" in given:
+        chosen["skip"] = "linear" if given["skip"] else None
+    for name in ("patience", "clip"):
+        if given.get(name) == 0:
+            chosen[name] = None
+    return chosen
+
+
+def _sizes(text: str) -> int | tuple[int, ...]:
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"--hidden-size is {text!r}; expected a whole number, or one a layer: 50,200."
+        ) from None
+    return sizes[0] if len(sizes) == 1 else sizes
+
+
+def _scale(text: str) -> str | tuple[float, float]:
+    if "," not in text:
+        return text
+    try:
+        shift, scale = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"--scale is {text!r}; expected a name, or two numbers: SHIFT,SCALE."
+        ) from None
+    return shift, scale

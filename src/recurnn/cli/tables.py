@@ -1,0 +1,49 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+
+from recurnn.models import Row
+
+
+def comparison_table(rows: Sequence[Row], *, units: str, windows: int) -> Table:
+    """The models on the test part; the recurrent one is marked.
+
+    Args:
+        rows: in the order to show.
+        units: what MSE and MAE are in.
+        windows: how many were scored.
+    """
+    table = Table(
+        title=f"Test part, {windows:,} windows; MSE and MAE in {units}",
+        title_justify="left",
+        title_style="",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("model", no_wrap=True)
+    for name in ("MSE", "MAE", "MASE", "sMAPE", "train s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            f"→ {row.model}" if row.recurrent else f"  {row.model}",
+            _number(row.mse),
+            _number(row.mae),
+            f"{row.mase:.3f}",
+            f"{row.smape:.2f}",
+            f"{row.seconds:.1f}",
+            style="bold" if row.recurrent else "",
+        )
+    return table
+
+
+def _number(value: float) -> str:
+    """Four significant digits, without an exponent where it can be had."""
+    if value == 0 or 1e-5 <= abs(value) < 1e7:
+        digits = max(0, 4 - len(f"{abs(value):.0f}")) if abs(value) >= 1 else 6
+        return f"{value:.{digits}f}"
+    return f"{value:.3e}"

@@ -1,0 +1,185 @@
+"""The command line: what it prints and writes, and its exit status."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from recurnn.cells import CELLS
+from recurnn.cli import app, main
+from recurnn.cli.progress import TrainingProgress
+from recurnn.cli.tables import comparison_table
+from recurnn.models import Row
+from recurnn.training import Epoch, History
+
+FEW = ["--epochs", "1", "--hidden-size", "3", "--horizon", "4", "--context", "9"]
+
+
+@pytest.fixture
+def csv(tmp_path) -> Path:
+    t = np.arange(150)
+    noise = np.random.default_rng(0).normal(scale=0.2, size=150)
+    frame = pd.DataFrame({"day": pd.date_range("2023-01-01", periods=150)})
+    frame["kW"] = 20 + 3 * np.sin(2 * np.pi * t / 7) + noise
+    frame.to_csv(tmp_path / "load.csv", index=False)
+    return tmp_path / "load.csv"
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def failing(capsys, *arguments: object) -> str:
+    """The standard error of a command that must end with status 2 and print no traceback."""
+    with pytest.raises(SystemExit) as caught:
+        main([str(a) for a in arguments])
+    assert caught.value.code == 2
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    return text
+
+
+def test_forecast_then_predict(csv, tmp_path):
+    out = tmp_path / "model"
+    status, text = run("forecast", csv, "--value", "kW", "--out", out, *FEW)
+    assert status == 0
+    for part in (
+        "Forecast kW: 4 steps ahead, from a window of 9",
+        "Network: LSTM (3) + linear, MSE, adam 0.001, batch 32, seed 0",
+        "→ LSTM", "repeating the last value", "linear autoregression", "window MLP",
+        "MSE and MAE in the data's units", "The LSTM is", "recurnn predict",
+    ):  # fmt: skip
+        assert part in text
+    assert max(map(len, text.splitlines()[:-4])) <= 80
+    assert sorted(f.name for f in out.iterdir()) == [
+        "comparison.csv", "config.json", "forecast.csv", "forecast.png", "history.csv",
+        "model.safetensors",
+    ]  # fmt: skip
+    ahead = pd.read_csv(out / "forecast.csv")
+    assert ahead["time"].tolist() == ["2023-05-31", "2023-06-01", "2023-06-02", "2023-06-03"]
+    assert pd.read_csv(out / "history.csv")["number"].tolist() == [0, 1]
+    assert pd.read_csv(out / "comparison.csv")["recurrent"].sum() == 1
+    assert (out / "forecast.png").read_bytes()[:4] == b"\x89PNG"
+    status, text = run("predict", out, csv)
+    assert status == 0
+    assert pd.read_csv(io.StringIO(text)).equals(ahead)
+    status, text = run("predict", out, csv, "--out", tmp_path / "f.csv")
+    assert text == f"Wrote 4 rows to {tmp_path / 'f.csv'}\n"
+    assert pd.read_csv(tmp_path / "f.csv").equals(ahead)
+
+
+def test_an_existing_folder_is_refused_before_training(csv, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "model"
+    run("forecast", csv, "--out", out, *FEW)
+    before = (out / "config.json").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("recurnn.models.forecaster.train", None)
+        assert f"error: {out} already holds a model." in failing(
+            capsys, "forecast", csv, "--out", out, *FEW
+        )
+    assert (out / "config.json").read_bytes() == before
+    run("forecast", csv, "--out", out, "--overwrite", "--cell", "gru", *FEW)
+    assert (out / "config.json").read_bytes() != before
+
+
+def test_errors_end_with_status_2(csv, tmp_path, capsys):
+    new = ("--out", tmp_path / "new")
+    cases = {
+        ("forecast", tmp_path / "no.csv", *new): "no.csv: there is no such file.",
+        ("forecast", csv, "--value", "kWh", *new): "Did you mean 'kW'?",
+        ("forecast", csv, "--cell", "rnn", *new): "error: cell: there is no 'rnn'.",
+        ("forecast", csv, "--horizon", "many", *new): "Invalid value for '--horizon'",
+        ("forecast", csv, "--horizont", "3", *new): "No such option: --horizont",
+        ("forecast", csv, "--horizon", "90", *new): "error: The validation part does not hold",
+        ("predict", tmp_path / "no", csv): "error: There is no model folder",
+        ("cells", "lstn"): "Did you mean 'lstm'?",
+    }
+    for arguments, text in cases.items():
+        assert text in failing(capsys, *arguments), arguments
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "f.csv").touch()
+    text = failing(capsys, "predict", tmp_path / "no", csv, "--out", tmp_path / "f.csv")
+    assert text == (
+        f"error: {tmp_path / 'f.csv'} exists.\n  Nothing was written. Give another file, or allow "
+        "overwriting (--overwrite).\n"
+    )
+
+
+def test_the_module_runs_as_a_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "recurnn", "cells", "nothing"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cell: there is no 'nothing'.")
+    assert "Traceback" not in done.stderr
+
+
+def test_cells_lists_all_and_prints_equations():
+    _, text = run("cells")
+    assert all(f"{name} " in text for name in CELLS)
+    _, text = run("cells", "lstm")
+    assert "c = f ⊙ c + i ⊙ g" in text
+
+
+def test_a_preset_gives_way_to_options():
+    from recurnn.cli.options import settings
+
+    book = settings("textbook", {})
+    assert book["hidden_size"] == (50, 200)
+    assert book["skip"] is None
+    mine = settings("textbook", {"hidden_size": "32", "skip": True, "scale": "none", "patience": 0})
+    assert (mine["hidden_size"], mine["skip"], mine["scale"], mine["patience"]) == (
+        32, "linear", "none", None,
+    )  # fmt: skip
+    assert mine["optimizer"] == "rmsprop"
+    assert settings(None, {"scale": "1.5,2"})["scale"] == (1.5, 2.0)
+
+
+def test_progress_in_a_file_is_one_line_a_run():
+    console = Console(file=io.StringIO(), width=80)
+    progress = TrainingProgress(console)
+    progress.start("GRU", epochs=9, batches=1)
+    progress.batch(1, 1, 0.5, 32)
+    first, second = Epoch(0, 1.0, 0.9, 0.1, 0.0), Epoch(1, 0.5, 0.4, 0.1, 320.0)
+    progress.epoch(first, best=True)
+    progress.epoch(second, best=True)
+    progress.end(History([first, second], best=1, interrupted=True, seconds=0.2))
+    assert console.file.getvalue() == (
+        "Trained GRU: 1 of 9 epochs in 0.2 s (best after 1, interrupted)\n"
+    )
+
+
+def test_progress_in_a_terminal_shows_loss_validation_and_speed():
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    progress = TrainingProgress(console)
+    progress.start("GRU", epochs=9, batches=2)
+    progress.epoch(Epoch(0, 1.0, 0.25, 0.1, 0.0), best=True)
+    progress.batch(1, 1, 0.5, 32)
+    assert "epoch 1/9 loss 0.5 val 0.25" in progress._bar.tasks[0].fields["state"]
+    assert "win/s" in progress._bar.tasks[0].fields["state"]
+    assert progress._bar.tasks[0].percentage == pytest.approx(100 / 18)
+    progress.end(History())
+
+
+def test_the_table_keeps_the_small_and_the_large():
+    rows = [
+        Row("LSTM", 0.001088, 0.0214, 0.7, 5.5, 12.0, recurrent=True),
+        Row("last", 12345678.0, 271.25, 1.2, 9.0, 0.0),
+    ]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(comparison_table(rows, units="kW", windows=1000))
+    text = console.file.getvalue()
+    assert "Test part, 1,000 windows; MSE and MAE in kW" in text
+    assert text.splitlines()[-3].split() == [
+        "→", "LSTM", "0.001088", "0.021400", "0.700", "5.50", "12.0",
+    ]  # fmt: skip
+    assert text.splitlines()[-2].split() == ["last", "1.235e+07", "271.2", "1.200", "9.00", "0.0"]
