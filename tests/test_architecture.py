@@ -13,9 +13,10 @@ import pytest
 import recurnn
 
 SOURCE = Path(recurnn.__file__).parent
-RANKS: dict[str, float] = {
-    "errors": 0, "cells": 1, "compiler": 1, "checks": 2, "scan": 3, "nn": 3.5, "data": 4, "training": 5,
-    "baselines": 6, "models": 7, "insight": 7, "interchange": 7, "cli": 9,
+RANKS = {
+    "errors": 0, "cells": 1, "compiler": 1, "checks": 2, "scan": 3, "nn": 4, "data": 5,
+    "training": 6, "baselines": 7, "models": 8, "insight": 8, "interchange": 8, "cli": 9,
+    "__main__": 10,
 }  # fmt: skip
 FILES = sorted(SOURCE.rglob("*.py"))
 
@@ -51,7 +52,9 @@ def test_imports_go_down_and_code_stays_short(path: Path) -> None:
     assert len(text.splitlines()) <= 400
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert (node.end_lineno or 0) - node.body[0].lineno < 60 + documentation(node), node.name
+            assert (node.end_lineno or 0) - node.body[0].lineno < 60 + documentation(node), (
+                node.name
+            )
 
 
 def documentation(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

@@ -15,6 +15,7 @@ State = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
 
 def check_input(cell: Cell, x: Tensor) -> None:
+    """Refuse an input that is not [T, B, I] of the cell."""
     name, size = type(cell).__name__, cell.input_size
     if x.dim() != 3:
         raise ShapeError(
@@ -30,6 +31,7 @@ def check_input(cell: Cell, x: Tensor) -> None:
 
 
 def check_parameters(cell: Cell, x: Tensor, parameters: Mapping[str, Tensor] | None) -> None:
+    """Refuse weights that are not the cell's, or not of the input's type and device."""
     name = type(cell).__name__
     if parameters is not None:
         wanted = {k: cell.shape(s) for k, s in cell.weights.items() if k not in cell.absent}
@@ -43,7 +45,7 @@ def check_parameters(cell: Cell, x: Tensor, parameters: Mapping[str, Tensor] | N
                     f"{name}: the given weights do not fit the cell.\n  {key} is "
                     f"{'missing' if got is None else list(got)}; expected {list(shape)}."
                 )
-    for key, weight in (parameters or dict(cell.named_parameters())).items():
+    for key, weight in (parameters or cell.tensors()).items():
         if weight.dtype != x.dtype or weight.device != x.device:
             raise ShapeError(
                 f"{name}: the input and the weights differ in type or device.\n"
@@ -131,6 +133,7 @@ def real_steps(cell: Cell, x: Tensor, lengths: Tensor | Sequence[int] | None) ->
 
 
 def check_reset(cell: Cell, x: Tensor, reset: Tensor | None) -> Tensor | None:
+    """The reset mask on the input's device, or None."""
     if reset is None:
         return None
     if reset.shape != x.shape[:2] or reset.dtype != torch.bool:

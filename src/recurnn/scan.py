@@ -119,7 +119,7 @@ def scan(
             cell, x, start, restart, real, boundary, reverse, parameters, wanted
         )
     else:
-        weights = dict(cell.named_parameters()) if parameters is None else parameters
+        weights = cell.tensors() if parameters is None else parameters
         lengths = None if real is None else real.sum(0)
         last, trace = compiler.run(number, x, start, weights, lengths, boundary, reverse=reverse)
     return ScanResult(

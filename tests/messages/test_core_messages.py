@@ -91,7 +91,8 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
     (
         ConfigError,
         scan(ELMAN, SMALL, engine="referense"),
-        "engine: there is no 'referense'.\n  Known: auto, reference. Did you mean 'reference'?",
+        "engine: there is no 'referense'.\n  Known: auto, reference, cpu. "
+        "Did you mean 'reference'?",
     ),
     (
         ConfigError,
@@ -101,7 +102,7 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
     (
         ConfigError,
         lambda: nn.Recurrent(ELMAN, engine="fast")(SMALL),
-        "engine: there is no 'fast'.\n  Known: auto, reference. Did you mean 'auto'?",
+        "engine: there is no 'fast'.\n  Known: auto, reference, cpu. Did you mean 'auto'?",
     ),
     # scan: the input
     (

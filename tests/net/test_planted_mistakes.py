@@ -63,13 +63,15 @@ def lstm_step(p: Any, x: Tensor, h: Tensor, c: Tensor, *, fault: str = "") -> Va
 def test_a_wrong_lstm_is_refused(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kind = KINDS["lstm"]
 
-    def step(self: Cell, p: Weights, x: Tensor, h: Tensor, c: Tensor) -> Values:
-        return lstm_step(p, x, h, c, fault=fault if planted else "")
+    def right(self: Cell, p: Weights, x: Tensor, h: Tensor, c: Tensor) -> Values:
+        return lstm_step(p, x, h, c)
 
-    monkeypatch.setattr(cells.LSTM, "step", step)
-    planted = False
+    def wrong(self: Cell, p: Weights, x: Tensor, h: Tensor, c: Tensor) -> Values:
+        return lstm_step(p, x, h, c, fault=fault)
+
+    monkeypatch.setattr(cells.LSTM, "step", right)
     against_witness(kind.make(), kind.witness)
-    planted = True
+    monkeypatch.setattr(cells.LSTM, "step", wrong)
     with pytest.raises(AssertionError, match="more than"):
         against_witness(kind.make(), kind.witness)
 

@@ -176,11 +176,13 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
 
     def bind(self, tensors: Mapping[str, Tensor] | None = None) -> Weights:
         """The weights as `step` takes them: the given tensors, or the cell's own parameters."""
-        if tensors is None:
-            # By attribute, not named_parameters(): a weight may be shared by two names, or be
-            # computed by one of torch's parametrizations.
-            tensors = {k: getattr(self, k) for k in self.weights if k not in self.absent}
-        return Weights(tensors, self.absent)
+        return Weights(self.tensors() if tensors is None else tensors, self.absent)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The cell's own weights by name."""
+        # By attribute, not named_parameters(): a weight may be shared by two names, or be
+        # computed by one of torch's parametrizations.
+        return {k: getattr(self, k) for k in self.weights if k not in self.absent}
 
     def step(self, p: Weights, x: Tensor, *states: Any, **named: Any) -> dict[str, Tensor]:
         """One application of the cell.

@@ -1,4 +1,4 @@
-"""Stage 5: C++ text to a loaded library, compiled once and cached by the hash of all that counts."""
+"""Stage 5: C++ text becomes a loaded library, compiled once and cached by its hash."""
 
 from __future__ import annotations
 

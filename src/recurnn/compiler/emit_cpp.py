@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
 
+from recurnn.compiler.cpp_text import RESERVED, tile_text
 from recurnn.compiler.ops import OPS, Value
 from recurnn.compiler.plan import Body, Group, Place, Plan
 
@@ -61,21 +61,8 @@ def emit(
     return Emitted(writer.assemble(header, hoists, phases, finish), letters, vectors, writer.groups)
 
 
-def runtime() -> str:
-    """The text of recurrence.h."""
-    return resources.files("recurnn.compiler").joinpath("recurrence.h").read_text()
-
-
 def _hoist_stores(plan: Plan, group: Group) -> dict[Value, list[Place]]:
     return {v: [plan.homes[v]] for v in group.outputs}
-
-
-# Words of recurrence.h and of C++ that an author's name must not hide.
-RESERVED = frozenset(
-    "T V I W M N U A Row Call unit left row call panel operand weights member members team m_ n_ n "
-    "load store exp log tanh sigmoid sqrt abs maximum minimum where broadcast total products width "
-    "carry int float double for if do new this auto".split()
-)
 
 
 class _Writer:
@@ -164,7 +151,8 @@ class _Writer:
             for place, letter in group.operands:
                 lines += [
                     f"    for (int m_ = 0; m_ < M; m_++) operand[m_] = {self.pointer(place)};",
-                    f"    products<M, {a}, U, N>(product{k}, {self.size(letter)}, operand, weights);",
+                    f"    products<M, {a}, U, N>"
+                    f"(product{k}, {self.size(letter)}, operand, weights);",
                     f"    weights += panel_size({self.size(letter)}, {a}, U);",
                 ]
             lines.append("}")
@@ -188,7 +176,7 @@ class _Writer:
             (summed,) = value.args
             term = here.get(summed) or self.read(summed)
             inner.append(f"row[m_].s[{self.scalar(value)}] += total({term}, left);")
-        return "\n".join(structs) + _tile_text(
+        return "\n".join(structs) + tile_text(
             name, self.letters.index(body.units), counts, U, lines, inner, self.size(body.units)
         )
 
@@ -271,7 +259,11 @@ class _Writer:
     ) -> str:
         plan, kind = self.plan, self.kind
         streams = ", ".join(plan.streams)
-        parts = [header, f"namespace {kind}_kernel {{\n", f"enum {{ {streams} }};\n"]
+        parts = [
+            header,
+            f"namespace {{ namespace {kind}_kernel {{  // unnamed: kernels share a process\n",
+            f"enum {{ {streams} }};\n",
+        ]
         parts += hoists
         for _, tiles in phases:
             parts += tiles
@@ -308,7 +300,7 @@ class _Writer:
             "    static void finish(const Call& call, Row* row, int n, int member, int members) {\n"
             f"{end}    }}\n"
             "};\n"
-            f"}}  // namespace {kind}_kernel\n"
+            f"}} }}  // namespace {kind}_kernel\n"
             f'extern "C" void {kind}(const Call* c) {{ run<{kind}_kernel::Kernel>(c); }}\n'
         )
         return "\n".join(parts)
@@ -323,41 +315,5 @@ class _Writer:
         return names
 
 
-def _bool(value: bool) -> str:  # noqa: FBT001
+def _bool(value: bool) -> str:
     return "true" if value else "false"
-
-
-def _tile_text(
-    name: str,
-    letter: int,
-    counts: list[int],
-    U: str,
-    lines: list[str],
-    inner: list[str],
-    units: str,
-) -> str:
-    # The body is compiled once, not once for every size of tile: its products come to it in
-    # memory, which costs little beside making them.
-    before = "\n".join(f"        {line}" for line in lines)
-    body = "\n".join(f"                {line}" for line in inner)
-    rows = f"rows_of({max(counts)})" if counts else "4"
-    passed = "".join(f", &product{k}[0][0]" for k in range(len(counts)))
-    taken = "".join(f", const V* product{k}" for k in range(len(counts)))
-    return f"""struct {name} {{
-    static constexpr int letter = {letter}, U = {U}, M = {rows};
-    static NOINLINE void body(const Call& call, Row* row, int M, int N, int panel{taken}) {{
-        for (int m_ = 0; m_ < M; m_++)
-            for (int n_ = 0; n_ < N; n_++) {{
-                int unit = (panel * U + n_) * LANES, left = {units} - unit;
-                if (left <= 0) break;
-{body}
-                /*end*/
-            }}
-    }}
-    template <int M, int N>
-    INLINE void tile(const Call& call, Row* row, int panel) {{
-{before}
-        body(call, row, M, N, panel{passed});
-    }}
-}};
-"""

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurnn.compiler.kernel import Frame, Kernel, Run
+from recurnn.compiler.arrays import dense
+from recurnn.compiler.gradients import Frame, Run
+from recurnn.compiler.kernel import Kernel
 from recurnn.compiler.ops import Unsupported
 
 log = logging.getLogger("recurnn")
@@ -95,7 +97,7 @@ def _kind(cell: Any) -> Any:
         and k not in ("training", "init", "sizes")
         and not k.endswith("_size")
     }
-    return type(cell), tuple(sorted((k, _hashable(v)) for k, v in options.items()))
+    return type(cell), type(cell).step, tuple(sorted((k, _hashable(v)) for k, v in options.items()))
 
 
 def _hashable(value: Any) -> Any:
@@ -144,7 +146,7 @@ def _names(compiled: Compiled) -> list[str]:
 @torch.library.custom_op("recurnn::scan", mutates_args=(), device_types="cpu")
 def _scan(
     x: Tensor, starts: list[Tensor], weights: list[Tensor], lengths: Tensor | None,
-    reset: Tensor | None, reverse: bool, number: int, keep: bool,  # noqa: FBT001
+    reset: Tensor | None, reverse: bool, number: int, keep: bool,
 ) -> list[Tensor]:  # fmt: skip
     c = _compiled[number]
     ran, last, seen = c.kernel.forward(
@@ -162,7 +164,7 @@ def _scan(
 @_scan.register_fake
 def _(
     x: Tensor, starts: list[Tensor], weights: list[Tensor], lengths: Tensor | None,
-    reset: Tensor | None, reverse: bool, number: int, keep: bool,  # noqa: FBT001
+    reset: Tensor | None, reverse: bool, number: int, keep: bool,
 ) -> list[Tensor]:  # fmt: skip
     c = _compiled[number]
     T, B = x.shape[:2]
@@ -182,16 +184,16 @@ def _(
 @torch.library.custom_op("recurnn::scan_backward", mutates_args=(), device_types="cpu")
 def _scan_backward(
     x: Tensor, starts: list[Tensor], weights: list[Tensor], lengths: Tensor | None,
-    reset: Tensor | None, reverse: bool, number: int, outputs: list[Tensor],  # noqa: FBT001
-    gradients: list[Tensor | None], wants_x: bool,  # noqa: FBT001
+    reset: Tensor | None, reverse: bool, number: int, outputs: list[Tensor],
+    gradients: list[Tensor | None], wants_x: bool,
 ) -> list[Tensor]:  # fmt: skip
     c = _compiled[number]
     n, shown = len(starts), len(c.wanted)
     names = [*c.wanted, *c.kept_states]
     arrays = dict(zip(names, outputs, strict=False))
     run = Run(
-        x if x.stride(-1) == 1 else x.contiguous(),
-        dict(zip(c.cell.states, starts, strict=True)),
+        dense(x),
+        {k: dense(s) for k, s in zip(c.cell.states, starts, strict=True)},
         dict(zip(_names(c), weights, strict=True)),
         {k: arrays[k] for k in c.cell.states},
         outputs[-1],
@@ -208,8 +210,8 @@ def _scan_backward(
 @_scan_backward.register_fake
 def _(
     x: Tensor, starts: list[Tensor], weights: list[Tensor], lengths: Tensor | None,
-    reset: Tensor | None, reverse: bool, number: int, outputs: list[Tensor],  # noqa: FBT001
-    gradients: list[Tensor | None], wants_x: bool,  # noqa: FBT001
+    reset: Tensor | None, reverse: bool, number: int, outputs: list[Tensor],
+    gradients: list[Tensor | None], wants_x: bool,
 ) -> list[Tensor]:  # fmt: skip
     dx = x.new_empty(x.shape) if wants_x else x.new_empty(0)
     return [
@@ -248,7 +250,7 @@ def _backward(ctx: Any, gradients: list[Tensor | None]) -> Any:
 
 def _by_reference(
     number: int, x: Tensor, starts: list[Tensor], weights: list[Tensor],
-    lengths: Tensor | None, reset: Tensor | None, reverse: bool,  # noqa: FBT001
+    lengths: Tensor | None, reset: Tensor | None, reverse: bool,
     gradients: list[Tensor | None],
 ) -> list[Tensor]:  # fmt: skip
     c = _compiled[number]

@@ -168,7 +168,7 @@ def plan_backward(step: Step, backward: Backward) -> Plan:
     for operand in sorted({v for _, v in pairs}, key=lambda v: v.index):
         if operand.op not in ("x", "state") and operand not in plan.homes:
             plan.stores.setdefault(operand, []).append(plan.slot("operands", operand.width))
-    plan.sums = {k: v for k, v in backward.vectors.items()}
+    plan.sums = dict(backward.vectors)
     wanted = _reachable(roots(backward), set(plan.homes))
     _fill_phases(plan, wanted, backward)
     for k, old in step.old.items():
@@ -181,7 +181,7 @@ def plan_backward(step: Step, backward: Backward) -> Plan:
 
 
 def _operand_kind(dz: Value, pairs: list[tuple[Value, Value]]) -> tuple[int, int]:
-    """dz of the input only, of both, of the state only: so that each kind lies in one piece."""
+    """Dz of the input only, of both, of the state only: so that each kind lies in one piece."""
     ops = {operand.op == "x" for g, operand in pairs if g is dz}
     return (1 if len(ops) == 2 else 0 if True in ops else 2, dz.index)
 

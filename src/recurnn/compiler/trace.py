@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from recurnn.compiler.ops import OPS, SPELLINGS, Graph, Unsupported, Value
+from recurnn.compiler.ops import SPELLINGS, Graph, Unsupported, Value
 
 
 @dataclass
@@ -71,7 +71,12 @@ def trace(cell: Any) -> Step:
             raise Unsupported(f"the weight {name} has {len(shape)} dimensions")
     x = Symbol(graph, (graph.make("x", width="I", data="x"),))
     old = {k: graph.make("state", width=w, data=k) for k, w in cell.states.items()}
-    result = cell.step(cell.bind(weights), x, *(Symbol(graph, (v,)) for v in old.values()))
+    try:
+        result = cell.step(cell.bind(weights), x, *(Symbol(graph, (v,)) for v in old.values()))
+    except Unsupported:
+        raise
+    except Exception as error:
+        raise Unsupported(f"the step could not be traced: {error}") from error
     values: dict[str, Value] = {}
     for name, symbol in result.items():
         if not isinstance(symbol, Symbol) or len(symbol.parts) != 1:
@@ -99,9 +104,7 @@ class SymbolicMatrix:
         return 2
 
     @classmethod
-    def __torch_function__(
-        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Symbol:
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _dispatch(func, args, kwargs or {})
 
 
@@ -116,9 +119,7 @@ class Symbol:
         return self.dims
 
     @classmethod
-    def __torch_function__(
-        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Symbol:
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _dispatch(func, args, kwargs or {})
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -223,17 +224,18 @@ def _total(row: Symbol) -> tuple[Value, Value]:
         n = G.make("width", width="1", data=part.width)
         total = s if total is None else G.apply("add", total, s)
         count = n if count is None else G.apply("add", count, n)
-    assert total is not None and count is not None
+    if total is None or count is None:
+        raise Unsupported("a sum over a row without units")
     return total, count
 
 
-def _sum(row: Symbol, dim: int = -1, keepdim: bool = False) -> Symbol:  # noqa: FBT001, FBT002
+def _sum(row: Symbol, dim: int = -1, keepdim: bool = False) -> Symbol:
     if dim not in (-1, 1) or not keepdim:
         raise Unsupported("a sum that is not over the units with keepdim=True")
     return Symbol(row.graph, (_total(row)[0],))
 
 
-def _mean(row: Symbol, dim: int = -1, keepdim: bool = False) -> Symbol:  # noqa: FBT001, FBT002
+def _mean(row: Symbol, dim: int = -1, keepdim: bool = False) -> Symbol:
     if dim not in (-1, 1) or not keepdim:
         raise Unsupported("a mean that is not over the units with keepdim=True")
     return Symbol(row.graph, (row.graph.apply("div", *_total(row)),))

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from recurnn.cells import Cell
+from recurnn.checks import State
 from recurnn.errors import ShapeError
-from recurnn.scan import ScanResult, State, scan
+from recurnn.scan import ScanResult, scan
 
 
 class Recurrent(nn.Module):
