@@ -132,10 +132,37 @@ def run(
     named = [weights[k] for k in _names(c)]
     first = list(starts.values())
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *first, *named))
-    out = torch.ops.recurnn.scan(x, first, named, lengths, reset, reverse, number, keep)
+    if torch.compiler.is_compiling():
+        out = torch.ops.recurnn.scan(x, first, named, lengths, reset, reverse, number, keep)
+    elif keep:
+        out = list(_Scan.apply(number, lengths, reset, reverse, x, *first, *named))
+    else:
+        out = _forward(number, x, first, named, lengths, reset, reverse=reverse, keep=False)
     n = len(c.wanted)
     last = dict(zip(starts, out[n : n + len(starts)], strict=True))
     return last, dict(zip(c.wanted, out, strict=False))
+
+
+class _Scan(torch.autograd.Function):
+    """The operation outside torch.compile, where a registered one would cost more than the scan."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, number: int, lengths: Tensor | None, reset: Tensor | None, reverse: bool,
+        x: Tensor, *tensors: Tensor,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        c = _compiled[number]
+        n = len(c.cell.states)
+        starts, weights = list(tensors[:n]), list(tensors[n:])
+        out = _forward(number, x, starts, weights, lengths, reset, reverse=reverse, keep=True)
+        inputs = (x, starts, weights, lengths, reset, reverse, number, True)
+        _setup(ctx, inputs, out)
+        return tuple(out[: len(c.wanted) + n])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        dx, starts, weights, *_ = _backward(ctx, list(gradients), wants_x=ctx.needs_input_grad[4])
+        return None, None, None, None, dx, *starts, *weights
 
 
 def _names(compiled: Compiled) -> list[str]:
@@ -148,6 +175,14 @@ def _scan(
     x: Tensor, starts: list[Tensor], weights: list[Tensor], lengths: Tensor | None,
     reset: Tensor | None, reverse: bool, number: int, keep: bool,
 ) -> list[Tensor]:  # fmt: skip
+    return _forward(number, x, starts, weights, lengths, reset, reverse=reverse, keep=keep)
+
+
+def _forward(
+    number: int, x: Tensor, starts: list[Tensor], weights: list[Tensor], lengths: Tensor | None,
+    reset: Tensor | None, *, reverse: bool, keep: bool,
+) -> list[Tensor]:  # fmt: skip
+    """What is wanted at every step, the last states, and if `keep` what the backward needs."""
     c = _compiled[number]
     ran, last, seen = c.kernel.forward(
         x,
@@ -187,6 +222,18 @@ def _scan_backward(
     reset: Tensor | None, reverse: bool, number: int, outputs: list[Tensor],
     gradients: list[Tensor | None], wants_x: bool,
 ) -> list[Tensor]:  # fmt: skip
+    return _gradients(
+        number, x, starts, weights, lengths, reset, outputs, gradients,
+        reverse=reverse, wants_x=wants_x,
+    )  # fmt: skip
+
+
+def _gradients(
+    number: int, x: Tensor, starts: list[Tensor], weights: list[Tensor], lengths: Tensor | None,
+    reset: Tensor | None, outputs: list[Tensor], gradients: list[Tensor | None],
+    *, reverse: bool, wants_x: bool,
+) -> list[Tensor]:  # fmt: skip
+    """The gradients of x, the initial states and the weights."""
     c = _compiled[number]
     n, shown = len(starts), len(c.wanted)
     names = [*c.wanted, *c.kept_states]
@@ -230,21 +277,27 @@ def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
     ctx.save_for_backward(x, *starts, *weights, lengths, reset, *kept)
 
 
-def _backward(ctx: Any, gradients: list[Tensor | None]) -> Any:
+def _backward(ctx: Any, gradients: list[Tensor | None], *, wants_x: bool | None = None) -> Any:
     n, m, public = ctx.counts
     reverse, number = ctx.options
     x, *rest = ctx.saved_tensors
     starts, weights = rest[:n], rest[n : n + m]
     lengths, reset = rest[n + m : n + m + 2]
     kept = rest[n + m + 2 :]
+    wants_x = ctx.needs_input_grad[0] if wants_x is None else wants_x
+    given = list(gradients[:public])
     if torch.is_grad_enabled():  # a gradient of the gradient is wanted
-        found = _by_reference(number, x, starts, weights, lengths, reset, reverse, gradients)
-    else:
+        found = _by_reference(number, x, starts, weights, lengths, reset, reverse, given)
+    elif torch.compiler.is_compiling():
         found = torch.ops.recurnn.scan_backward(
-            x, starts, weights, lengths, reset, reverse, number, kept,
-            list(gradients[:public]), ctx.needs_input_grad[0],
+            x, starts, weights, lengths, reset, reverse, number, kept, given, wants_x
+        )
+    else:
+        found = _gradients(
+            number, x, starts, weights, lengths, reset, kept, given,
+            reverse=reverse, wants_x=wants_x,
         )  # fmt: skip
-    dx = found[0] if ctx.needs_input_grad[0] else None
+    dx = found[0] if wants_x else None
     return dx, list(found[1 : 1 + n]), list(found[1 + n :]), None, None, None, None, None
 
 

@@ -137,16 +137,32 @@ struct Matrix {
 
 // Lay A matrices out as the micro-kernel reads them: panel, k, product, lane.
 INLINE int64_t panel_size(int K, int A, int U) { return (int64_t)K * A * U * LANES; }
+// One vector's column of a panel, K long; blocks of k keep both sides in the first cache.
+static void pack_column(T* to, int64_t to_stride, const Matrix& m, int unit, int units, int K) {
+    int left = units - unit < LANES ? units - unit : LANES;
+    const T* from = m.data + unit * m.unit_stride;
+    if (m.unit_stride == 1) {
+        for (int k = 0; k < K; k++) store(to + k * to_stride, load(from + k * m.k_stride, left));
+        return;
+    }
+    for (int k0 = 0; k0 < K; k0 += LANES) {
+        int k1 = k0 + LANES < K ? k0 + LANES : K;
+        T block[LANES][LANES] = {};
+        for (int u = 0; u < left; u++)
+            for (int k = k0; k < k1; k++) block[k - k0][u] = from[u * m.unit_stride + k * m.k_stride];
+        for (int k = k0; k < k1; k++) store(to + k * to_stride, load(block[k - k0]));
+    }
+}
 static void pack(T* to, const Matrix* m, int A, int U, int units, int K, int64_t panel_stride,
                  int first_panel, int last_panel) {
+    int64_t stride = (int64_t)A * U * LANES;
     for (int p = first_panel; p < last_panel; p++)
         for (int a = 0; a < A; a++)
-            for (int u = 0; u < U * LANES; u++) {
-                int unit = p * U * LANES + u;
-                T* column = to + p * panel_stride + (a * U * LANES + u);
-                const T* from = m[a].data + unit * m[a].unit_stride;
-                for (int k = 0; k < K; k++)
-                    column[(int64_t)k * A * U * LANES] = unit < units ? from[k * m[a].k_stride] : 0;
+            for (int n = 0; n < U; n++) {
+                int unit = (p * U + n) * LANES;
+                T* column = to + p * panel_stride + (a * U + n) * LANES;
+                if (unit < units) pack_column(column, stride, m[a], unit, units, K);
+                else for (int k = 0; k < K; k++) store(column + k * stride, V{});
             }
 }
 

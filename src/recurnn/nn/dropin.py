@@ -8,7 +8,7 @@ gradients arrive in torch's parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from typing import Any
 
 import torch
@@ -25,7 +25,6 @@ class _Scanned:
     """The forward pass that the three layers share; mixed in before a subclass of RNNBase."""
 
     gates: tuple[str, ...]
-    _cell: Callable[[Any, int], cells.Cell]
 
     def _run(
         self, layer: nn.RNNBase, x: Tensor, state: tuple[Tensor, ...] | None
@@ -36,7 +35,13 @@ class _Scanned:
         for k in range(layer.num_layers):
             outputs = []
             for d in range(D):
-                cell = self._cell(layer, layer.input_size if k == 0 else x.shape[-1])
+                cell = _cell(
+                    layer.mode,
+                    layer.input_size if k == 0 else x.shape[-1],
+                    layer.hidden_size,
+                    layer.proj_size,
+                    bias=layer.bias,
+                )
                 start = None if state is None else tuple(s[k * D + d] for s in state)
                 weights = self._weights(layer, k, reverse=d == 1)
                 result = scan(cell, x, start, parameters=weights, reverse=d == 1)
@@ -98,6 +103,20 @@ class _Scanned:
         return (y.transpose(0, 1) if layer.batch_first else y), last
 
 
+@functools.cache
+def _cell(mode: str, size: int, hidden_size: int, proj_size: int, *, bias: bool) -> cells.Cell:
+    """The cell of a layer as a description: it has no weights of its own."""
+    options: dict[str, Any] = {"bias": bias, "device": "meta"}
+    if mode == "LSTM" and proj_size:
+        return cells.ProjectedLSTM(size, hidden_size, proj_size=proj_size, **options)
+    if mode == "LSTM":
+        return cells.LSTM(size, hidden_size, **options)
+    if mode == "GRU":
+        return cells.GRU(size, hidden_size, **options)
+    phi = "relu" if mode == "RNN_RELU" else "tanh"
+    return cells.Elman(size, hidden_size, nonlinearity=phi, **options)
+
+
 class RNN(_Scanned, nn.RNN):
     """Drop-in for `torch.nn.RNN`: the Elman cell, L layers, one or two directions.
 
@@ -112,12 +131,6 @@ class RNN(_Scanned, nn.RNN):
     """
 
     gates = ("",)
-
-    def _cell(self, layer: nn.RNNBase, size: int) -> cells.Cell:
-        phi = "relu" if layer.mode == "RNN_RELU" else "tanh"
-        return cells.Elman(
-            size, layer.hidden_size, nonlinearity=phi, bias=layer.bias, device="meta"
-        )
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """As `torch.nn.RNN.forward`: input [T, B, I] and hx [L·D, B, H] to output and h_n."""
@@ -140,9 +153,6 @@ class GRU(_Scanned, nn.GRU):
     """
 
     gates = ("r", "z", "n")
-
-    def _cell(self, layer: nn.RNNBase, size: int) -> cells.Cell:
-        return cells.GRU(size, layer.hidden_size, bias=layer.bias, device="meta")
 
     @staticmethod
     def _biases(tail: str, b_ih: Tensor, b_hh: Tensor) -> dict[str, Tensor]:
@@ -169,13 +179,6 @@ class LSTM(_Scanned, nn.LSTM):
     """
 
     gates = ("i", "f", "g", "o")
-
-    def _cell(self, layer: nn.RNNBase, size: int) -> cells.Cell:
-        if layer.proj_size:
-            return cells.ProjectedLSTM(
-                size, layer.hidden_size, proj_size=layer.proj_size, bias=layer.bias, device="meta"
-            )
-        return cells.LSTM(size, layer.hidden_size, bias=layer.bias, device="meta")
 
     def forward(  # type: ignore[override]
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
