@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: run test test-all check format bench bench-forecast docs clean
+.PHONY: run test test-all check format bench bench-kernels bench-forecast docs clean
 
 run: $(VENV)/.run  ## the main job on built-in data: train, compare, forecast, plot
 	$(BIN)/recurnn forecast --out out/forecast --overwrite
@@ -27,7 +27,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-forecast  ## every benchmark there is
+bench: bench-kernels bench-forecast  ## every benchmark there is
+
+bench-kernels: $(VENV)/.dev  ## the compiled kernels beside torch and jax
+	$(BIN)/python benchmarks/kernels.py
 
 bench-forecast: $(VENV)/.dev  ## the electricity load: networks beside baselines
 	$(BIN)/python benchmarks/forecast.py
