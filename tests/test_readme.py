@@ -1,10 +1,12 @@
-"""What people read, held against what is there: every block runs, every table comes from the code."""
+"""What people read, held against what is there: blocks run, tables come from the code."""
 
 from __future__ import annotations
 
 import ast
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +149,23 @@ def test_the_ten_lines_are_ten() -> None:
     cell = next(n for n in ast.parse(fenced(TEXTS["README.md"], "python")[2]).body
                 if isinstance(n, ast.ClassDef))  # fmt: skip
     assert (cell.end_lineno or 0) - cell.lineno + 1 <= 10
+
+
+def test_the_errors_of_the_readme_are_those_of_the_page_on_forecasting() -> None:
+    section = TEXTS["README.md"].split("## How good the forecasts are")[1].split("\n## ")[0]
+    numbers = re.findall(r"(?<![\w.])(?:\.\d+|\d\.\de\d+)", section)
+    assert len(numbers) >= 9
+    for number in numbers:
+        assert number in TEXTS["docs/forecasting.md"], number
+
+
+def test_make_alone_lists_every_target() -> None:
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("there is no make")
+    listed = subprocess.run(
+        [make, "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    phony = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    lines = [line.split(maxsplit=2) for line in listed.splitlines()]
+    assert sorted(name for _, name, _ in lines) == sorted(phony[0].split())
