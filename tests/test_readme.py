@@ -132,6 +132,11 @@ def test_pages_and_files_that_are_named_exist() -> None:
             assert (ROOT / path).exists(), f"{name}: {path}"
 
 
+def test_the_page_on_own_cells_shows_the_example() -> None:
+    # The formatter takes the mark apart where it finds it in a block of Python.
+    assert '\n--8<-- "examples/own_cell.py"\n' in TEXTS["docs/your-own-cell.md"]
+
+
 def test_names_of_recurnn_that_are_mentioned_exist() -> None:
     for name, text in TEXTS.items():
         for dotted in re.findall(r"`(recurnn(?:\.\w+)+)", text):
