@@ -5,7 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: run test test-all check format bench bench-kernels bench-forecast docs clean
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all check format bench bench-kernels bench-forecast docs clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run  ## the main job on built-in data: train, compare, forecast, plot
 	$(BIN)/recurnn forecast --out out/forecast --overwrite
@@ -21,9 +25,9 @@ check: $(VENV)/.dev  ## format, lint, types, import order, tests, docs
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 -m "not slow"
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-format: $(VENV)/.dev
+format: $(VENV)/.dev  ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -35,10 +39,10 @@ bench-kernels: $(VENV)/.dev  ## the compiled kernels beside torch and jax
 bench-forecast: $(VENV)/.dev  ## the electricity load: networks beside baselines
 	$(BIN)/python benchmarks/forecast.py
 
-docs: $(VENV)/.dev
-	$(BIN)/mkdocs serve
+docs: $(VENV)/.dev  ## the documentation, served on this machine
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
-clean:
+clean:  ## remove all that the other targets made
 	rm -rf $(VENV) site out build dist .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/.run: pyproject.toml constraints.txt

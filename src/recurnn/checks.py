@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from recurnn.cells import Cell
-from recurnn.errors import ShapeError, one_of
+from recurnn.errors import ConfigError, ShapeError, one_of
 
 State = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 """The states of a cell: one tensor, several in the cell's order, or by name."""
@@ -16,7 +16,17 @@ State = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
 def check_input(cell: Cell, x: Tensor) -> None:
     """Refuse an input that is not [T, B, I] of the cell."""
+    if not isinstance(cell, Cell):
+        raise ConfigError(
+            f"scan: the cell is a {type(cell).__name__}, {cell!r}.\n"
+            "  Expected a cell with its sizes, such as recurnn.cells.GRU(8, 32)."
+        )
     name, size = type(cell).__name__, cell.input_size
+    if not isinstance(x, Tensor):
+        raise ShapeError(
+            f"{name}: the input is a {type(x).__name__}.\n"
+            "  Expected a torch.Tensor [T, B, I]: torch.as_tensor(x) makes one."
+        )
     if x.dim() != 3:
         raise ShapeError(
             f"{name}: the input must have three dimensions.\n"
@@ -136,6 +146,7 @@ def check_reset(cell: Cell, x: Tensor, reset: Tensor | None) -> Tensor | None:
     """The reset mask on the input's device, or None."""
     if reset is None:
         return None
+    reset = torch.as_tensor(reset)
     if reset.shape != x.shape[:2] or reset.dtype != torch.bool:
         raise ShapeError(
             f"{type(cell).__name__}: reset does not fit the input.\n"

@@ -196,7 +196,7 @@ def _reference(
         if boundary is not None and restart is not None and cut < T:
             new = boundary[cut].unsqueeze(-1)
             state = {k: torch.where(new, restart[k], s) for k, s in state.items()}
-        values = cell.step(p, x[t], *state.values())
+        values = cell.apply_step(p, x[t], *state.values())
         kept = {k: values[k] for k in wanted}
         if real is None:
             state = {k: values[k] for k in state}
@@ -208,6 +208,6 @@ def _reference(
     if reverse:
         history.reverse()
     if not history:  # T = 0: one step on zeros tells the shapes
-        values = cell.step(p, x.new_zeros(x.shape[1:]), *state.values())
+        values = cell.apply_step(p, x.new_zeros(x.shape[1:]), *state.values())
         return state, {k: values[k].new_zeros(0, *values[k].shape) for k in wanted}
     return state, {k: torch.stack([kept[k] for kept in history]) for k in wanted}

@@ -131,25 +131,36 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
         **sizes: int,
     ) -> None:
         super().__init__()
+        name = type(self).__name__
+        if not hasattr(self, "weights"):
+            raise ConfigError(
+                f"{name}: the class declares no weights.\n"
+                '  Give it `weights`, name to shape, such as {"W": "H I", "U": "H H", "b": "H"}.'
+            )
         letters_used = set(" ".join([*self.weights.values(), *self.states.values()]).split())
         for option in sizes:
             if option not in letters_used:
-                raise one_of(f"{type(self).__name__}: option", option, self._options())
+                raise one_of(f"{name}: option", option, self._options())
         self.sizes: dict[str, int] = {"I": input_size, "H": hidden_size, **sizes}
+        for letter in sorted(letters_used - set(self.sizes)):
+            raise ConfigError(
+                f"{name}: the size {letter} is not given.\n  A weight or a state has it in its "
+                f"shape: give {letter}=..., a whole number of at least 1."
+            )
         for letter, size in self.sizes.items():
             if not isinstance(size, int) or isinstance(size, bool) or size < 1:
                 raise ConfigError(
-                    f"{type(self).__name__}: the size {letter} is {size!r}; "
+                    f"{name}: the size {letter} is {size!r}; "
                     "expected a whole number of at least 1."
                 )
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.bias = bias
         self.absent = () if bias else tuple(n for n in self.weights if n.split("_")[0] == "b")
-        for name, letters in self.weights.items():
-            if name not in self.absent:
+        for weight, letters in self.weights.items():
+            if weight not in self.absent:
                 empty = torch.empty(self.shape(letters), device=device, dtype=dtype)
-                self.register_parameter(name, nn.Parameter(empty))
+                self.register_parameter(weight, nn.Parameter(empty))
         self.init = init
         self.reset_parameters()
 
@@ -198,9 +209,32 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
         """
         raise NotImplementedError(f"{type(self).__name__} has no step")
 
+    def apply_step(self, p: Weights, x: Tensor, *states: Any) -> dict[str, Any]:
+        """`step`, with a clear error where it does not return what the cell declares.
+
+        Raises:
+            ConfigError: the result is not a dict, or a declared state or gate is not in it.
+        """
+        values: Any = self.step(p, x, *states)
+        name = type(self).__name__
+        if not isinstance(values, dict):
+            raise ConfigError(
+                f"{name}: step returns a {type(values).__name__}.\n"
+                f"  Expected a dict by name: {', '.join([*self.states, *self.gates])}."
+            )
+        for what, declared in (("state", self.states), ("gate", self.gates)):
+            for key in declared:
+                if key not in values:
+                    raise ConfigError(
+                        f"{name}: step does not return the {what} {key!r}.\n"
+                        f"  It returns {', '.join(values)}; the cell declares {key!r} in "
+                        f"`{what}s`."
+                    )
+        return values
+
     def forward(self, x: Tensor, *states: Tensor) -> dict[str, Tensor]:
         """One step with the cell's own weights; same arguments as `step` after p."""
-        return self.step(self.bind(), x, *states)
+        return self.apply_step(self.bind(), x, *states)
 
     @classmethod
     def equations(cls) -> str:

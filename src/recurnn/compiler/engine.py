@@ -7,7 +7,6 @@ is that of the reference, which the caller hands over as a function of a kernel'
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +18,7 @@ from recurnn.compiler.arrays import dense
 from recurnn.compiler.gradients import Frame, Run
 from recurnn.compiler.kernel import Kernel
 from recurnn.compiler.ops import Unsupported
-
-log = logging.getLogger("recurnn")
+from recurnn.compiler.trace import trace
 
 Reference = Callable[..., list[Tensor]]
 
@@ -49,13 +47,13 @@ class Compiled:
         return [k for k in self.cell.states if k not in self.wanted]
 
 
-_kernels: dict[Any, Kernel | Unsupported] = {}
+_kernels: dict[Any, Kernel] = {}
 _compiled: list[Compiled] = []
-_numbers: dict[Any, int] = {}
+_numbers: dict[Any, int | Unsupported] = {}
 
 
 def prepare(cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], reference: Reference) -> int:
-    """The number of a compiled cell, built at the first call for its kind.
+    """The number of a compiled cell, built at the first call for its equations.
 
     Args:
         cell: the cell.
@@ -64,44 +62,62 @@ def prepare(cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], reference: R
         reference: the plain loop, for the gradient's gradient.
 
     Raises:
-        Unsupported: it cannot be compiled; the reason is the text. It is logged once.
+        Unsupported: it cannot be compiled; the reason is the text.
     """
-    sizes = tuple(cell.sizes.items())
-    key = (_kind(cell), dtype, wanted)
-    number = _numbers.get((key, sizes))
+    key = (type(cell), type(cell).step, _attributes(cell), dtype, wanted)
+    number = _numbers.get(key)
     if number is None:
-        found = _kernels.get(key)
-        if found is None:
-            found = _kernels[key] = _build(cell, dtype, wanted)
-        if isinstance(found, Unsupported):
-            raise found
-        number = _numbers[(key, sizes)] = len(_compiled)
-        _compiled.append(Compiled(found, cell, dict(sizes), wanted, reference))
+        try:
+            number = len(_compiled)
+            kernel = _kernel(cell, dtype, wanted)
+            _compiled.append(Compiled(kernel, cell, dict(cell.sizes), wanted, reference))
+        except Unsupported as reason:
+            number = reason
+        _numbers[key] = number
+    if isinstance(number, Unsupported):
+        raise number
     return number
 
 
-def _build(cell: Any, dtype: torch.dtype, wanted: tuple[str, ...]) -> Kernel | Unsupported:
-    try:
-        return Kernel(cell, dtype, wanted)
-    except Unsupported as reason:
-        log.warning("%s runs on the reference engine: %s", type(cell).__name__, reason)
-        return reason
+def _kernel(cell: Any, dtype: torch.dtype, wanted: tuple[str, ...]) -> Kernel:
+    """One kernel for all cells with the same graph: sizes are its arguments, not part of it."""
+    step = trace(cell)
+    key = (type(cell).__name__, step.signature(), tuple(cell.sizes), dtype, wanted)
+    if key not in _kernels:
+        _kernels[key] = Kernel(cell, step, dtype, wanted)
+    return _kernels[key]
 
 
-def _kind(cell: Any) -> Any:
-    """What distinguishes cells beyond their class: the options that their step reads."""
-    options = {
-        k: v
-        for k, v in vars(cell).items()
-        if not k.startswith("_")
-        and k not in ("training", "init", "sizes")
-        and not k.endswith("_size")
-    }
-    return type(cell), type(cell).step, tuple(sorted((k, _hashable(v)) for k, v in options.items()))
+class _Same:
+    """Stands in a key for an object that cannot be compared: equal only to itself."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value  # kept, so that no other object takes its identity
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
 
 
-def _hashable(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool | tuple) else id(value)
+_OF_EVERY_MODULE = frozenset(vars(torch.nn.Module()))
+
+
+def _attributes(cell: Any) -> Any:
+    """Everything that a step may read from its cell: another value may be another graph."""
+    found = [(k, _frozen(v)) for k, v in vars(cell).items() if k not in _OF_EVERY_MODULE]
+    return cell.training, tuple(found)
+
+
+def _frozen(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float | bool):
+        return type(value), value
+    if isinstance(value, Mapping):
+        return tuple((k, _frozen(v)) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(v) for v in value)
+    return _Same(value)
 
 
 def run(

@@ -34,14 +34,15 @@ from recurnn.compiler.emit_cpp import Emitted, emit
 from recurnn.compiler.gradients import AfterLoop, Frame, Run, last_states
 from recurnn.compiler.ops import Unsupported
 from recurnn.compiler.plan import Group, Plan, plan_backward, plan_forward
-from recurnn.compiler.trace import Step, trace
+from recurnn.compiler.trace import Step
 
 
 class Kernel:
     """The kernels of one cell for one dtype and one choice of what is wanted at every step.
 
     Args:
-        cell: the cell; only its equations count, not its sizes or weights.
+        cell: the cell, for its name and equations; its sizes and weights do not count.
+        step: its traced step; its graph grows by the derivative.
         dtype: float32 or float64.
         wanted: the states and gates that are given, and may have a gradient, at every step.
 
@@ -49,10 +50,12 @@ class Kernel:
         Unsupported: the step cannot be compiled, with the reason.
     """
 
-    def __init__(self, cell: Any, dtype: torch.dtype, wanted: tuple[str, ...]) -> None:
+    def __init__(
+        self, cell: Any, step: Step, dtype: torch.dtype, wanted: tuple[str, ...]
+    ) -> None:
         if dtype not in (torch.float32, torch.float64):
             raise Unsupported(f"there is no kernel for {dtype}")
-        self.step: Step = trace(cell)
+        self.step = step
         self.letters = list(cell.sizes)
         self.vectors = list(self.step.vectors)
         self.back: Backward = differentiate(self.step, wanted)

@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from recurnn.compiler.ops import SPELLINGS, Graph, Unsupported, Value
+from recurnn.errors import RecurnnError
 
 
 @dataclass
@@ -38,6 +39,12 @@ class Step:
     output: str
     matrices: dict[str, tuple[str, str]]
     vectors: dict[str, str]
+
+    def signature(self) -> tuple[object, ...]:
+        """What makes two steps the same: every value, and what is returned under which name."""
+        values = tuple((repr(v), v.width, self.graph.names.get(v)) for v in self.graph.values)
+        ends = [(k, v.index) for k, v in (self.states | self.observed).items()]
+        return values, tuple(ends), tuple(self.matrices.items()), tuple(self.vectors.items())
 
     def value(self, name: str) -> Value:
         """The value of a state after the step, or of a gate."""
@@ -72,8 +79,9 @@ def trace(cell: Any) -> Step:
     x = Symbol(graph, (graph.make("x", width="I", data="x"),))
     old = {k: graph.make("state", width=w, data=k) for k, w in cell.states.items()}
     try:
-        result = cell.step(cell.bind(weights), x, *(Symbol(graph, (v,)) for v in old.values()))
-    except Unsupported:
+        symbols = [Symbol(graph, (v,)) for v in old.values()]
+        result = cell.apply_step(cell.bind(weights), x, *symbols)
+    except (Unsupported, RecurnnError):
         raise
     except Exception as error:
         raise Unsupported(f"the step could not be traced: {error}") from error
