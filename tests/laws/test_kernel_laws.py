@@ -55,9 +55,9 @@ TEAMS = {  # sizes at which threads are worth starting
     "rows": ("lstm", 8, 45, 33, 65, {}),
     "rows of any length": ("lstm", 6, 48, 33, 65, {"lengths": LENGTHS}),
     "rows with sums": ("layernorm-lstm", 4, 13, 70, 130, {}),
-    "units": ("lstm", 3, 17, 256, 257, {}),
+    "units": ("lstm", 3, 15, 256, 257, {}),
     "units, two phases": ("reset-before-gru", 3, 12, 250, 330, {"reverse": True}),
-    "units of any length": ("lstm", 6, 16, 256, 250, {"lengths": LENGTHS[:16]}),
+    "units of any length": ("lstm", 6, 15, 256, 250, {"lengths": LENGTHS[:15]}),
 }
 
 
@@ -259,6 +259,7 @@ def test_functional_call_runs_the_kernel_on_the_given_weights() -> None:
     )
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, in jacfwd
 def test_transforms_give_the_right_numbers_through_the_reference() -> None:
     cell, x, _ = problem("gru", T=3, B=2, H=4)
     layer = nn.Recurrent(cell)
@@ -305,6 +306,7 @@ def test_double_backward_and_hessian_products() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # Dynamo's
 def test_torch_compile_of_a_layer_has_no_break_and_the_same_numbers() -> None:
     torch.compiler.reset()
     cell, x, start = problem("lstm", T=5, B=3)
