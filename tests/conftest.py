@@ -18,10 +18,21 @@ torch.utils.deterministic.fill_uninitialized_memory = True
 # The tests run in several processes; threads of each would only wait for one another.
 torch.set_num_threads(1)
 
+# Kernels compiled for tests stay in the checkout: developers' caches stay clean, reruns are fast.
+os.environ.setdefault(
+    "RECURNN_CACHE", str(Path(__file__).parent.parent / ".pytest_cache" / "kernels")
+)
+
 # HYPOTHESIS_PROFILE=deep looks longer, and somewhere else every time.
 settings.register_profile("fast", max_examples=15, deadline=None, database=None, derandomize=True)
 settings.register_profile("deep", max_examples=500, deadline=None, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="write tests/compiler/golden anew"
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -140,19 +140,28 @@ def _kernel(
         reason = f"there is no kernel for {x.device.type}"
     elif restarts:
         reason = "a reset to given states has no kernel"
-    elif torch._C._functorch.peek_interpreter_stack() is not None:
+    # `is not None` would be true of what torch.compile puts in place of None
+    elif not isinstance(torch._C._functorch.peek_interpreter_stack(), type(None)):
         reason = "inside a torch.func transform only the reference runs"
     else:
-        try:
-            return compiler.prepare(cell, x.dtype, wanted, _for_derivatives)
-        except compiler.Unsupported as unsupported:
-            reason = str(unsupported)
+        number, reason = _prepare(cell, x.dtype, wanted)
+        if not reason:
+            return number
     if engine != "auto":
         raise EngineError(
             f"{type(cell).__name__}: the engine {engine!r} cannot run this.\n  {reason}.\n"
             "  Use engine='auto' or engine='reference'."
         )
     return None
+
+
+@torch.compiler.assume_constant_result  # torch.compile asks once and does not look inside
+def _prepare(cell: Cell, dtype: torch.dtype, wanted: tuple[str, ...]) -> tuple[int, str]:
+    """The number of the compiled cell and no reason, or a reason why there is none."""
+    try:
+        return compiler.prepare(cell, dtype, wanted, _for_derivatives), ""
+    except compiler.Unsupported as unsupported:
+        return -1, str(unsupported)
 
 
 def _for_derivatives(

@@ -289,6 +289,8 @@ def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
     public = len(c.wanted) + len(starts)
     kept = [*output[: len(c.wanted)], *output[public:]] if keep else []
     ctx.counts = (len(starts), len(weights), public)
+    # A result that nobody used has no gradient; torch would fill one of zeros as large as itself.
+    ctx.set_materialize_grads(False)
     ctx.options = (reverse, number)
     ctx.save_for_backward(x, *starts, *weights, lengths, reset, *kept)
 

@@ -1,0 +1,382 @@
+"""What must hold of a compiled kernel whatever it is called from: threads, forks, torch's tools."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import recurnn
+from gradients import with_gradients
+from kernels import CPU, REFERENCE, tame, threads
+from problems import KINDS, normal, states_of
+from recurnn import compiler, nn
+from recurnn.cells import Cell
+from recurnn.compiler import kernel
+from tolerance import agree, identical
+
+Values = dict[str, Tensor]
+
+
+def problem(
+    kind: str = "lstm",
+    T: int = 6,
+    B: int = 4,
+    I: int = 3,  # noqa: E741 - the field's own letter
+    H: int = 9,
+    dtype: torch.dtype = torch.float64,
+) -> tuple[Cell, Tensor, Values]:
+    cell = tame(KINDS[kind].make(I, H, dtype=dtype))
+    return cell, normal(T, B, I, seed=1, dtype=dtype), states_of(cell, B, seed=2)
+
+
+def everything(
+    cell: Cell, x: Tensor, start: Values, run: Any = CPU, **options: Any
+) -> Values:
+    result = run(cell, x, start, return_states="all", return_gates=True, **options)
+    outputs = {"y": result.output} | {f"last {k}": v for k, v in result.state.items()}
+    outputs |= {f"all {k}": v for k, v in result.states.items()}
+    outputs |= {f"gate {k}": v for k, v in result.gates.items()}
+    return with_gradients(outputs, {"x": x} | start | dict(cell.named_parameters()))
+
+
+# Threads
+
+
+LENGTHS = [6, 2, 0, 5, 6, 6, 1, 3] * 6
+TEAMS = {  # sizes at which threads are worth starting
+    "rows": ("lstm", 8, 45, 33, 65, {}),
+    "rows of any length": ("lstm", 6, 48, 33, 65, {"lengths": LENGTHS}),
+    "rows with sums": ("layernorm-lstm", 4, 13, 70, 130, {}),
+    "units": ("lstm", 3, 15, 256, 257, {}),
+    "units, two phases": ("reset-before-gru", 3, 12, 250, 330, {"reverse": True}),
+    "units of any length": ("lstm", 6, 15, 256, 250, {"lengths": LENGTHS[:15]}),
+}
+
+
+@pytest.mark.parametrize("name", TEAMS)
+def test_the_same_bits_for_any_number_of_threads(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, T, B, I, H, options = TEAMS[name]  # noqa: E741
+    cell, x, start = problem(kind, T, B, I, H)
+    calls: list[tuple[int, bool]] = []
+    make_call = kernel.Call
+
+    def watched(*fields: Any) -> Any:
+        call = make_call(*fields)
+        calls.append((call.threads, bool(call.split_units)))
+        return call
+
+    monkeypatch.setattr(kernel, "Call", watched)
+    results = []
+    for n in (1, 2, 3):
+        with threads(n):
+            results.append(everything(cell, x, start, **options))
+    assert calls == [
+        (n, n > 1 and name.startswith("units")) for n in (1, 2, 3) for _ in range(2)
+    ], "the sizes of this test no longer make the kernel use threads this way"
+    identical(results[1], results[0])
+    identical(results[2], results[0])
+    agree(results[0], everything(cell, x, start, REFERENCE, **options), terms=T * (B + I + H))
+
+
+# Cut the problem another way, and get the same bits
+
+
+@pytest.mark.parametrize("kind", ["elman", "lstm", "layernorm-lstm", "reset-before-gru"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_stream_is_whole_bit_for_bit(kind: str, reverse: bool) -> None:
+    cell, x, start = problem(kind, T=9, B=7, H=33)
+    whole = CPU(cell, x, start, reverse=reverse, return_states="all", return_gates=True)
+    state, outputs = start, []
+    parts = x.split([1, 3, 1, 4])
+    for part in reversed(parts) if reverse else parts:
+        result = CPU(cell, part, state, reverse=reverse, return_states="all", return_gates=True)
+        state = result.state
+        outputs.append(result.output)
+    y = torch.cat(outputs[::-1] if reverse else outputs)
+    identical({"y": y} | state, {"y": whole.output} | whole.state)
+
+
+@pytest.mark.parametrize("kind", ["elman", "lstm", "layernorm-lstm", "reset-before-gru"])
+def test_a_row_alone_is_the_row_in_a_batch_bit_for_bit(kind: str) -> None:
+    cell, x, start = problem(kind, T=5, B=14, H=33)
+    whole = everything(cell, x, start)
+    for rows in (slice(0, 1), slice(13, 14), slice(4, 9)):
+        part = {k: v[rows] for k, v in start.items()}
+        got = CPU(cell, x[:, rows], part, return_states="all", return_gates=True)
+        want = {k: v[:, rows] for k, v in whole.items() if k == "y" or k.startswith("gate")}
+        identical({"y": got.output} | {f"gate {k}": v for k, v in got.gates.items()}, want)
+        last = {k: whole[f"last {k}"][rows] for k in cell.states}
+        identical(got.state, last)
+
+
+def test_with_gradient_and_without_are_the_same_bits() -> None:
+    cell, x, start = problem(H=33)
+    kept = CPU(cell, x, start)
+    with torch.no_grad():
+        plain = CPU(cell, x, start)
+    with torch.inference_mode():
+        inference = CPU(cell, x, start)
+    assert kept.output.requires_grad
+    assert not plain.output.requires_grad
+    assert inference.output.is_inference()
+    for got in (plain, inference):
+        identical({"y": got.output} | got.state, {"y": kept.output} | kept.state)
+
+
+def test_a_backward_may_run_twice() -> None:
+    cell, x, start = problem("reset-before-gru")
+    result = CPU(cell, x, start, return_states="all", return_gates=True)
+    inputs = [x, *start.values(), *cell.parameters()]
+    names = ["x", *start, *(k for k, _ in cell.named_parameters())]
+    loss = result.output.square().sum() + result.state["h"].sum()
+    first = torch.autograd.grad(loss, inputs, retain_graph=True)
+    torch.full((10_000,), 3.0)  # let somebody else have any memory that was freed too early
+    again = torch.autograd.grad(loss, inputs)
+    identical(dict(zip(names, again, strict=True)), dict(zip(names, first, strict=True)))
+    with pytest.raises(RuntimeError, match="second time"):
+        torch.autograd.grad(loss, inputs)
+
+
+@pytest.mark.parametrize("changed", ["x", "h", "U_g", "output"])
+def test_a_tensor_changed_in_place_before_the_backward_is_noticed(changed: str) -> None:
+    cell, x, start = problem()
+    x, h = x * 1.0, start["h"] * 1.0
+    y = CPU(cell, x, {"h": h, "c": start["c"]}).output
+    what = {"x": x, "h": h, "U_g": cell.U_g, "output": y}[changed]
+    with torch.no_grad():
+        what.mul_(2.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        torch.autograd.grad(y.sum(), list(cell.parameters()))
+
+
+def test_the_results_are_the_callers_own() -> None:
+    """Nobody sees a change of a result but its owner: no two share memory, none is an input."""
+    cell, x, start = problem()
+    with torch.no_grad():
+        for T in (6, 1, 0):
+            result = CPU(cell, x[:T], start, return_states="all", return_gates=True)
+            found = [result.output, *result.state.values(), *result.gates.values()]
+            found += [x, *start.values()]
+            places = [t.untyped_storage().data_ptr() for t in found if t.numel()]
+            assert len(set(places)) == len(places)
+
+
+# Processes
+
+
+FORK = """
+import os, sys, torch, recurnn
+torch.manual_seed(1)
+torch.set_num_threads(2)
+cell = recurnn.cells.LSTM(40, 64, dtype=torch.float64)
+x = torch.randn(8, 40, 40, dtype=torch.float64)
+def run():
+    y = recurnn.scan(cell, x, engine="cpu", return_states="all", return_gates=True).output
+    return [y.detach(), *torch.autograd.grad(y.square().sum(), list(cell.parameters()))]
+before = run()
+child = os.fork()
+if child == 0:
+    same = all(torch.equal(a, b) for a, b in zip(run(), before))
+    os._exit(0 if same else 7)
+_, status = os.waitpid(child, 0)
+after = run()
+assert all(torch.equal(a, b) for a, b in zip(after, before))
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_fork_after_use_runs_on() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORK], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+class Rows(torch.utils.data.Dataset[Tensor]):
+    """A data set whose items are made by a layer."""
+
+    def __init__(self, layer: nn.Recurrent) -> None:
+        self.layer = layer
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, n: int) -> Tensor:
+        x = torch.full((3, 1, 3), n / 7, dtype=torch.float64)
+        with torch.no_grad():
+            result: recurnn.ScanResult = self.layer(x, return_states="all", return_gates=True)
+        return result.output
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_workers_of_a_data_loader_run_kernels() -> None:
+    rows = Rows(nn.Recurrent(problem()[0], engine="cpu"))
+    loader = torch.utils.data.DataLoader(rows, batch_size=None, num_workers=1)
+    got = {str(n): y for n, y in enumerate(loader)}
+    identical(got, {str(n): rows[n] for n in range(4)})
+
+
+# torch's tools
+
+
+def test_copy_and_pickle_of_a_layer_that_has_run() -> None:
+    cell, x, _ = problem("peephole-lstm")
+    layer = nn.Recurrent(cell, engine="cpu")
+    want = {"y": layer(x, return_states="all", return_gates=True).output}
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        identical({"y": other(x, return_states="all", return_gates=True).output}, want)
+        other.cell.U_i.data.mul_(2)
+        assert not torch.equal(
+            other(x, return_states="all", return_gates=True).output, want["y"]
+        )
+    identical({"y": layer(x, return_states="all", return_gates=True).output}, want)
+
+
+def test_functional_call_runs_the_kernel_on_the_given_weights() -> None:
+    cell, x, _ = problem("lstm")
+    layer = nn.Recurrent(cell, engine="cpu")
+    given = {f"cell.{k}": normal(*w.shape, seed=40 + n) * 0.3 for n, (k, w) in
+             enumerate(cell.named_parameters())}  # fmt: skip
+    got = torch.func.functional_call(
+        layer, given, (x,), {"return_states": "all", "return_gates": True}
+    )
+    plain = {k.removeprefix("cell."): w for k, w in given.items()}
+    want = REFERENCE(cell, x, parameters=plain)
+    agree(
+        with_gradients({"y": got.output}, given | {"x": x}),
+        with_gradients({"y": want.output}, given | {"x": x}),
+        terms=100,
+    )
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, in jacfwd
+def test_transforms_give_the_right_numbers_through_the_reference() -> None:
+    cell, x, _ = problem("gru", T=3, B=2, H=4)
+    layer = nn.Recurrent(cell)
+    weights = {k: w.detach() for k, w in layer.named_parameters()}
+    x = x.detach()
+
+    def loss(w: Values, x: Tensor) -> Tensor:
+        result: recurnn.ScanResult = torch.func.functional_call(layer, w, (x,))
+        return result.output.square().sum()
+
+    y = REFERENCE(cell, x).output.square().sum()
+    slopes = torch.autograd.grad(y, list(cell.parameters()))
+    want = {f"cell.{k}": s for (k, _), s in zip(cell.named_parameters(), slopes, strict=True)}
+    agree(torch.func.grad(loss)(weights, x), want, terms=50)
+    agree(torch.func.jacrev(loss)(weights, x), want, terms=50)
+    agree(torch.func.jacfwd(loss)(weights, x), want, terms=50)
+    several = torch.stack([x, 2 * x, -x])
+    mapped = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(weights, several)
+    agree({k: v[0] for k, v in mapped.items()}, want, terms=50)
+    turned = torch.func.grad(loss)(weights, -x)
+    agree({k: v[2] for k, v in mapped.items()}, turned, terms=50)
+    values = torch.func.vmap(loss, in_dims=(None, 0))(weights, several)
+    alone = torch.stack([loss(weights, one) for one in several])
+    agree({"y": values}, {"y": alone}, terms=50)
+
+
+def test_a_transform_with_the_kernel_by_name_is_an_error() -> None:
+    cell, x, _ = problem("gru")
+    with pytest.raises(recurnn.errors.EngineError, match="inside a torch.func transform"):
+        torch.func.vmap(lambda x: CPU(cell, x).output)(x.detach().unsqueeze(0))
+
+
+def test_double_backward_and_hessian_products() -> None:
+    cell, x, start = problem("lstm", T=4, B=2, H=3)
+    found = []
+    for run in (CPU, REFERENCE):
+        result = run(cell, x, start, return_states="all", return_gates=True)
+        loss = result.output.square().sum() + result.gates["f"].pow(3).sum()
+        (dx,) = torch.autograd.grad(loss, x, create_graph=True)
+        penalty = dx.square().sum()
+        found.append(with_gradients({"p": penalty}, {"x": x} | dict(cell.named_parameters())))
+    agree(found[0], found[1], terms=100)
+    assert found[1]["d U_f"].any()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # Dynamo's
+def test_torch_compile_of_a_layer_has_no_break_and_the_same_numbers() -> None:
+    torch.compiler.reset()
+    cell, x, start = problem("lstm", T=5, B=3)
+    layer = nn.Recurrent(cell, engine="cpu")
+    lengths = torch.tensor([5, 0, 3])
+
+    def loss(x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        result = layer(torch.tanh(x) * 2, (h, c), lengths=lengths)
+        return result.output * 3, result.state["c"]
+
+    compiled = torch.compile(loss, fullgraph=True)
+    inputs = {"x": x, **start} | dict(cell.named_parameters())
+    for turn in range(2):
+        y, c = compiled(x * (turn + 1), start["h"], start["c"])
+        got = with_gradients({"y": y, "c": c}, inputs)
+        y, c = loss(x * (turn + 1), start["h"], start["c"])
+        agree(got, with_gradients({"y": y, "c": c}, inputs), terms=100)
+
+
+@pytest.mark.slow
+def test_torch_export_of_a_layer_keeps_one_operation() -> None:
+    cell, x, _ = problem("gru", T=5, B=3)
+    layer = nn.Recurrent(cell, engine="cpu", batch_first=True)
+    x = x.detach().transpose(0, 1).contiguous()
+    with torch.no_grad():
+        exported = torch.export.export(layer, (x,))
+        want = layer(x)
+        got = exported.module()(x)
+    agree({"y": got[0]} | got[1], {"y": want.output} | want.state, terms=50)
+    names = [str(node.target) for node in exported.graph.nodes if node.op == "call_function"]
+    assert sum("recurnn.scan" in name for name in names) == 1
+
+
+def test_the_operation_passes_torchs_own_checks() -> None:
+    cell, x, start = problem("lstm", T=3, B=2)
+    weights = list(cell.parameters())
+    for keep in (True, False):
+        number = compiler.prepare(cell, torch.float64, ("h", "c", *cell.gates), REFERENCE)
+        first, given = list(start.values()), weights
+        if not keep:
+            first, given = [s.detach() for s in first], [w.detach() for w in weights]
+        torch.library.opcheck(
+            torch.ops.recurnn.scan.default,
+            (x if keep else x.detach(), first, given, None, None, False, number, keep),
+            test_utils=("test_schema", "test_faketensor"),
+        )
+
+
+def test_a_weight_computed_from_another_gets_its_gradient_through() -> None:
+    cell, x, start = problem("elman", H=4)
+    torch.nn.utils.parametrizations.weight_norm(cell, "U")
+    got, want = (everything(cell, x, start, run) for run in (CPU, REFERENCE))
+    agree(got, want, terms=100)
+    assert any("original" in k for k in want)
+
+
+def test_autocast_and_other_types_run_on_the_reference_or_say_why() -> None:
+    half = recurnn.cells.GRU(3, 4, dtype=torch.bfloat16)
+    x = torch.randn(4, 2, 3, dtype=torch.bfloat16)
+    identical({"y": recurnn.scan(half, x).output}, {"y": REFERENCE(half, x).output})
+    with pytest.raises(recurnn.errors.EngineError, match="no kernel for torch.bfloat16"):
+        CPU(half, x)
+
+
+def test_kernels_do_not_depend_on_the_working_folder(tmp_path: Any) -> None:
+    here = os.getcwd()
+    cell, x, start = problem("lstm")
+    want = everything(cell, x, start)
+    os.chdir(tmp_path)
+    try:
+        identical(everything(cell, x, start), want)
+    finally:
+        os.chdir(here)
