@@ -7,6 +7,8 @@ and thereby the definition that every other engine is tested against.
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -25,6 +27,7 @@ from recurnn.checks import (
 )
 from recurnn.errors import EngineError, one_of
 
+log = logging.getLogger("recurnn")
 ENGINES = ("auto", "reference", "cpu")
 
 
@@ -146,8 +149,11 @@ def _kernel(
     else:
         number, reason = _prepare(cell, x.dtype, wanted)
         if not reason:
-            return number
-    if engine != "auto":
+            return int(number)
+    if engine == "auto":
+        if not torch.compiler.is_compiling():
+            _say_once(type(cell).__name__, reason)
+    else:
         raise EngineError(
             f"{type(cell).__name__}: the engine {engine!r} cannot run this.\n  {reason}.\n"
             "  Use engine='auto' or engine='reference'."
@@ -155,7 +161,13 @@ def _kernel(
     return None
 
 
-@torch.compiler.assume_constant_result  # torch.compile asks once and does not look inside
+@functools.cache
+def _say_once(name: str, reason: str) -> None:
+    log.warning("%s runs on the reference engine: %s", name, reason)
+
+
+# torch.compile asks once and does not look inside
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _prepare(cell: Cell, dtype: torch.dtype, wanted: tuple[str, ...]) -> tuple[int, str]:
     """The number of the compiled cell and no reason, or a reason why there is none."""
     try:

@@ -1,4 +1,4 @@
-"""Each stage of the compiler by itself: names, phases, what is saved, and the table of operations."""
+"""Each stage of the compiler by itself: names, phases, what is saved, the operations."""
 
 from __future__ import annotations
 
@@ -122,11 +122,15 @@ def test_input_products_are_hoisted_and_phases_are_few(kind: str) -> None:
     assert len(hoisted) == MATRICES[kind]
     assert len(plan.hoisted) == 1  # one group: the input is read once
     assert all(value.data[0][2].op == "x" for value in hoisted)
-    inside = [o for p in plan.phases for b in p.bodies.values() for g in b.groups for o in g.outputs]
+    inside = [
+        o for p in plan.phases for b in p.bodies.values() for g in b.groups for o in g.outputs
+    ]
     assert inside
     assert not any(operand.op == "x" for value in inside for _, _, operand in value.data)
-    assert len(set(inside + hoisted)) == len(inside + hoisted) == len(
-        [v for v in step.graph.values if v.op == "product"]
+    assert (
+        len(set(inside + hoisted))
+        == len(inside + hoisted)
+        == len([v for v in step.graph.values if v.op == "product"])
     )
     assert len(plan.phases) == PHASES[kind]
 
@@ -164,7 +168,7 @@ def test_a_backward_plan_computes_each_value_once_and_in_order(kind: str) -> Non
             for a in value.args:
                 leaf = a.op in ("constant", "width", "vector", "state", "carry", "seed")
                 assert a in seen or a in plan.homes or leaf, (value, a)
-    assert {k for k in back.outer} == set(step.matrices)
+    assert set(back.outer) == set(step.matrices)
     assert set(back.vectors) == set(step.vectors)
 
 
@@ -268,7 +272,7 @@ def test_cpp_of_every_binary_operation_is_torchs(dtype: torch.dtype) -> None:
 def same_as_torch(got: Tensor, want: Tensor, dtype: torch.dtype) -> None:
     """NaN where torch has NaN, the same infinities, and 8 units in the last place elsewhere."""
     info = torch.finfo(dtype)
-    assert torch.equal(got.isnan(), want.isnan()), (got[got.isnan() != want.isnan()])
+    assert torch.equal(got.isnan(), want.isnan()), got[got.isnan() != want.isnan()]
     exact = want.isinf() | got.isinf()
     assert torch.equal(got[exact], want[exact])
     rest = want.isfinite()

@@ -150,8 +150,7 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
         for letter, size in self.sizes.items():
             if not isinstance(size, int) or isinstance(size, bool) or size < 1:
                 raise ConfigError(
-                    f"{name}: the size {letter} is {size!r}; "
-                    "expected a whole number of at least 1."
+                    f"{name}: the size {letter} is {size!r}; expected a whole number of at least 1."
                 )
         self.input_size = input_size
         self.hidden_size = hidden_size

@@ -71,6 +71,8 @@ def tile_text(
     U: str,
     lines: list[str],
     inner: list[str],
+    *,
+    sizes: tuple[str, str],
     units: str,
 ) -> str:
     """The struct of one tile.
@@ -82,6 +84,7 @@ def tile_text(
         U: the vectors in a panel, as C++.
         lines: what makes the products.
         inner: the body for one row and one vector.
+        sizes: the sizes that the products use, and those that the body uses, as C++.
         units: the number of units, as C++.
     """
     # The body is compiled once, not once for every size of tile: its products come to it in
@@ -94,6 +97,7 @@ def tile_text(
     return f"""struct {name} {{
     static constexpr int letter = {letter}, U = {U}, M = {rows};
     static NOINLINE void body(const Call& call, Row* row, int M, int N, int panel{taken}) {{
+        {sizes[1]}
         for (int m_ = 0; m_ < M; m_++)
             for (int n_ = 0; n_ < N; n_++) {{
                 int unit = (panel * U + n_) * LANES, left = {units} - unit;
@@ -104,6 +108,7 @@ def tile_text(
     }}
     template <int M, int N>
     INLINE void tile(const Call& call, Row* row, int panel) {{
+        {sizes[0]}
 {before}
         body(call, row, M, N, panel{passed});
     }}

@@ -94,10 +94,22 @@ class _Writer:
         return self.names.get(value, f"v{value.index}")
 
     def size(self, letter: str) -> str:
-        return f"call.size[{self.letters.index(letter)}]"
+        return f"size_{letter}"
+
+    def sizes(self, text: str) -> str:
+        """The sizes that a text uses: each letter's number of units, and the room it takes."""
+        names = []
+        for k, letter in enumerate(self.letters):
+            if f"size_{letter}" in text or f"room_{letter}" in text:
+                names.append(f"size_{letter} = call.size[{k}]")
+            if f"room_{letter}" in text:
+                names.append(f"room_{letter} = padded(size_{letter})")
+        return f"const int {', '.join(names)};" if names else ""
 
     def pointer(self, place: Place, row: str = "row[m_]") -> str:
-        at = " + ".join("LANES" if w == "1" else f"padded({self.size(w)})" for w in place.before)
+        counts = {w: place.before.count(w) for w in dict.fromkeys(place.before)}
+        rooms = {w: "LANES" if w == "1" else f"room_{w}" for w in counts}
+        at = " + ".join(f"{n} * {rooms[w]}" if n > 1 else rooms[w] for w, n in counts.items())
         return f"{row}.p[{place.stream}]" + (f" + {at}" if at else "")
 
     def read(self, value: Value) -> str:
@@ -176,9 +188,11 @@ class _Writer:
             (summed,) = value.args
             term = here.get(summed) or self.read(summed)
             inner.append(f"row[m_].s[{self.scalar(value)}] += total({term}, left);")
+        used = ("\n".join(lines), "\n".join([*inner, self.size(body.units)]))
         return "\n".join(structs) + tile_text(
-            name, self.letters.index(body.units), counts, U, lines, inner, self.size(body.units)
-        )
+            name, self.letters.index(body.units), counts, U, lines, inner,
+            sizes=(self.sizes(used[0]), self.sizes(used[1])), units=self.size(body.units),
+        )  # fmt: skip
 
     def after(
         self, value: Value, here: dict[Value, str], stores: dict[Value, list[Place]]
@@ -211,8 +225,11 @@ class _Writer:
                 lines.append(f"({self.pointer(place)})[0] = row[m_].s[{self.scalar(value)}];")
         if not lines:
             return ""
-        inner = "\n".join(f"            {line}" for line in lines)
-        return f"        if (member == 0) for (int m_ = 0; m_ < n; m_++) {{\n{inner}\n        }}\n"
+        inner = "\n".join(f"                {line}" for line in lines)
+        return (
+            f"        if (member == 0) {{\n            {self.sizes(inner)}\n"
+            f"            for (int m_ = 0; m_ < n; m_++) {{\n{inner}\n            }}\n        }}\n"
+        )
 
     def group(self, name: str, group: Group, U: str) -> str:
         """What packing and the micro-kernel must know of a group."""

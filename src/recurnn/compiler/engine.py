@@ -84,7 +84,7 @@ def _kernel(cell: Any, dtype: torch.dtype, wanted: tuple[str, ...]) -> Kernel:
     step = trace(cell)
     key = (type(cell).__name__, step.signature(), tuple(cell.sizes), dtype, wanted)
     if key not in _kernels:
-        _kernels[key] = Kernel(cell, step, dtype, wanted)
+        _kernels[key] = Kernel(cell, dtype, wanted, step)
     return _kernels[key]
 
 
@@ -151,7 +151,11 @@ def run(
     if torch.compiler.is_compiling():
         out = torch.ops.recurnn.scan(x, first, named, lengths, reset, reverse, number, keep)
     elif keep:
-        out = list(_Scan.apply(number, lengths, reset, reverse, x, *first, *named))
+        out = list(
+            _Scan.apply(  # type: ignore[no-untyped-call]
+                number, lengths, reset, reverse, x, *first, *named
+            )
+        )
     else:
         out = _forward(number, x, first, named, lengths, reset, reverse=reverse, keep=False)
     n = len(c.wanted)

@@ -34,7 +34,7 @@ from recurnn.compiler.emit_cpp import Emitted, emit
 from recurnn.compiler.gradients import AfterLoop, Frame, Run, last_states
 from recurnn.compiler.ops import Unsupported
 from recurnn.compiler.plan import Group, Plan, plan_backward, plan_forward
-from recurnn.compiler.trace import Step
+from recurnn.compiler.trace import Step, trace
 
 
 class Kernel:
@@ -42,20 +42,20 @@ class Kernel:
 
     Args:
         cell: the cell, for its name and equations; its sizes and weights do not count.
-        step: its traced step; its graph grows by the derivative.
         dtype: float32 or float64.
         wanted: the states and gates that are given, and may have a gradient, at every step.
+        step: the traced step, where it was traced already; its graph grows by the derivative.
 
     Raises:
         Unsupported: the step cannot be compiled, with the reason.
     """
 
     def __init__(
-        self, cell: Any, step: Step, dtype: torch.dtype, wanted: tuple[str, ...]
+        self, cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], step: Step | None = None
     ) -> None:
         if dtype not in (torch.float32, torch.float64):
             raise Unsupported(f"there is no kernel for {dtype}")
-        self.step = step
+        self.step = step or trace(cell)
         self.letters = list(cell.sizes)
         self.vectors = list(self.step.vectors)
         self.back: Backward = differentiate(self.step, wanted)
