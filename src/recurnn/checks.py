@@ -18,7 +18,7 @@ def check_input(cell: Cell, x: Tensor) -> None:
     """Refuse an input that is not [T, B, I] of the cell."""
     if not isinstance(cell, Cell):
         raise ConfigError(
-            f"scan: the cell is a {type(cell).__name__}, {cell!r}.\n"
+            f"scan: the cell is {cell!r}.\n"
             "  Expected a cell with its sizes, such as recurnn.cells.GRU(8, 32)."
         )
     name, size = type(cell).__name__, cell.input_size

@@ -218,7 +218,7 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
         name = type(self).__name__
         if not isinstance(values, dict):
             raise ConfigError(
-                f"{name}: step returns a {type(values).__name__}.\n"
+                f"{name}: step does not return a dict, but a {type(values).__name__}.\n"
                 f"  Expected a dict by name: {', '.join([*self.states, *self.gates])}."
             )
         for what, declared in (("state", self.states), ("gate", self.gates)):

@@ -1,0 +1,115 @@
+"""Cells of a user's own: whatever a step reads from its cell must reach the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import recurnn
+from recurnn.cells import Cell
+from recurnn.errors import ConfigError
+from tolerance import agree
+
+
+class Scaled(Cell):
+    """One cell, and a number that its step takes from somewhere."""
+
+    weights = {"W": "H I", "U": "H H"}
+
+    def __init__(self, *sizes: int, factor: float, at: Callable[[Any], float]) -> None:
+        self._private, self.own_size, self.table = factor, factor, {"inner": [factor]}
+        self.at = at
+        super().__init__(*sizes, dtype=torch.float64)
+
+    def step(self, p: Any, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+        return {"h": torch.tanh(p.W @ x + p.U @ h) * self.at(self)}
+
+
+PLACES: dict[str, Callable[[Any], float]] = {
+    "private attribute": lambda cell: cell._private,
+    "attribute that ends in _size": lambda cell: cell.own_size,
+    "inside of a dict": lambda cell: cell.table["inner"][0],
+    "training": lambda cell: 0.5 if cell.training else 2.0,
+    "size as a number": lambda cell: 1 / cell.hidden_size,
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_second_cell_does_not_get_the_numbers_of_the_first(place: str) -> None:
+    at = PLACES[place]
+    first = Scaled(3, 4, factor=0.5, at=at)
+    second = Scaled(3, 5 if place == "size as a number" else 4, factor=2.0, at=at)
+    second.eval()
+    x = torch.randn(6, 2, 3, dtype=torch.float64)
+    for cell in (first, second):
+        got = recurnn.scan(cell, x, engine="cpu").output
+        agree({"y": got}, {"y": recurnn.scan(cell, x, engine="reference").output}, terms=6)
+    cell = first
+    cell._private, cell.own_size, cell.table["inner"][0] = 3.0, 3.0, 3.0
+    got = recurnn.scan(cell, x, engine="cpu").output
+    agree({"y": got}, {"y": recurnn.scan(cell, x, engine="reference").output}, terms=6)
+
+
+def test_sizes_do_not_make_another_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    from recurnn.compiler import engine
+
+    x = torch.randn(3, 2, 3)
+    recurnn.scan(recurnn.cells.GRU(3, 4), x, engine="cpu")
+    monkeypatch.setattr(engine, "Kernel", None)  # to build another would fail
+    recurnn.scan(recurnn.cells.GRU(3, 9), x, engine="cpu")
+
+
+def own(step: Any, **declared: Any) -> Cell:
+    made = type("Own", (Cell,), {"weights": {"W": "H I"}, "step": step, **declared})
+    return made(3, 4)
+
+
+MISTAKES: list[tuple[str, Callable[[], Any]]] = [
+    (
+        "Own: step does not return a dict, but a Tensor.\n  Expected a dict by name: h.",
+        lambda: own(lambda self, p, x, h: p.W @ x),
+    ),
+    (
+        "Own: step does not return the state 'h'.\n"
+        "  It returns y; the cell declares 'h' in `states`.",
+        lambda: own(lambda self, p, x, h: {"y": p.W @ x}),
+    ),
+    (
+        "Own: step does not return the gate 'f'.\n"
+        "  It returns h; the cell declares 'f' in `gates`.",
+        lambda: own(lambda self, p, x, h: {"h": p.W @ x}, gates=("f",)),
+    ),
+    (
+        "Own: the size K is not given.\n  A weight or a state has it in its shape: give K=..., "
+        "a whole number of at least 1.",
+        lambda: own(lambda self, p, x, h: {"h": h}, weights={"W": "K I"}),
+    ),
+    (
+        "scan: the cell is <class 'recurnn.cells.gru.GRU'>.\n"
+        "  Expected a cell with its sizes, such as recurnn.cells.GRU(8, 32).",
+        lambda: recurnn.cells.GRU,
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "make"), MISTAKES)
+@pytest.mark.parametrize("engine", ["auto", "reference"])
+def test_a_mistake_in_a_cell_is_told(message: str, make: Callable[[], Any], engine: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        recurnn.scan(make(), torch.zeros(2, 1, 3), engine=engine)
+    said = str(caught.value)
+    assert message in (said, said.replace("a Symbol", "a Tensor"))
+
+
+def test_a_cell_without_weights_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"^Bare: the class declares no weights\.\n"):
+        type("Bare", (Cell,), {})(3, 4)
+
+
+def test_an_input_that_is_no_tensor_is_told() -> None:
+    with pytest.raises(recurnn.errors.ShapeError, match=r"^GRU: the input is a list\.\n"):
+        recurnn.scan(recurnn.cells.GRU(3, 4), [[[0.0] * 3]])  # type: ignore[arg-type]
