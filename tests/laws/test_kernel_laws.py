@@ -37,9 +37,7 @@ def problem(
     return cell, normal(T, B, I, seed=1, dtype=dtype), states_of(cell, B, seed=2)
 
 
-def everything(
-    cell: Cell, x: Tensor, start: Values, run: Any = CPU, **options: Any
-) -> Values:
+def everything(cell: Cell, x: Tensor, start: Values, run: Any = CPU, **options: Any) -> Values:
     result = run(cell, x, start, return_states="all", return_gates=True, **options)
     outputs = {"y": result.output} | {f"last {k}": v for k, v in result.state.items()}
     outputs |= {f"all {k}": v for k, v in result.states.items()}
@@ -236,9 +234,7 @@ def test_copy_and_pickle_of_a_layer_that_has_run() -> None:
     for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         identical({"y": other(x, return_states="all", return_gates=True).output}, want)
         other.cell.U_i.data.mul_(2)
-        assert not torch.equal(
-            other(x, return_states="all", return_gates=True).output, want["y"]
-        )
+        assert not torch.equal(other(x, return_states="all", return_gates=True).output, want["y"])
     identical({"y": layer(x, return_states="all", return_gates=True).output}, want)
 
 
@@ -288,7 +284,7 @@ def test_transforms_give_the_right_numbers_through_the_reference() -> None:
 
 def test_a_transform_with_the_kernel_by_name_is_an_error() -> None:
     cell, x, _ = problem("gru")
-    with pytest.raises(recurnn.errors.EngineError, match="inside a torch.func transform"):
+    with pytest.raises(recurnn.errors.EngineError, match=r"inside a torch\.func transform"):
         torch.func.vmap(lambda x: CPU(cell, x).output)(x.detach().unsqueeze(0))
 
 
@@ -307,6 +303,7 @@ def test_double_backward_and_hessian_products() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # Dynamo's
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")  # and Inductor's own
 def test_torch_compile_of_a_layer_has_no_break_and_the_same_numbers() -> None:
     torch.compiler.reset()
     cell, x, start = problem("lstm", T=5, B=3)
@@ -367,7 +364,7 @@ def test_autocast_and_other_types_run_on_the_reference_or_say_why() -> None:
     half = recurnn.cells.GRU(3, 4, dtype=torch.bfloat16)
     x = torch.randn(4, 2, 3, dtype=torch.bfloat16)
     identical({"y": recurnn.scan(half, x).output}, {"y": REFERENCE(half, x).output})
-    with pytest.raises(recurnn.errors.EngineError, match="no kernel for torch.bfloat16"):
+    with pytest.raises(recurnn.errors.EngineError, match=r"no kernel for torch\.bfloat16"):
         CPU(half, x)
 
 
