@@ -78,34 +78,51 @@ def test_the_second_load_compiles_nothing(cache: Path, compilations: list[list[s
     build.load(TEXT, "double", "Toy")  # another type
     build.load(TEXT + "// another text\n", "float", "Toy")
     assert len(compilations) == len(kernels(cache)) == 3
-    assert {p.suffix for p in cache.iterdir()} == {".so", ".cpp"}  # no folder is left behind
+    assert {p.suffix for p in cache.iterdir()} == {
+        ".so",
+        ".cpp",
+        ".sha256",
+    }  # no folder is left behind
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "text", "other library"])
+def damaged(library: Path, how: str) -> None:
+    """Spoil a library in the cache."""
+    whole = library.read_bytes()
+    if how == "empty":
+        library.write_bytes(b"")
+    if how == "cut":
+        library.write_bytes(whole[: len(whole) // 3])
+    if how == "text":
+        library.write_bytes(b"oh")
+    if how == "one bit":
+        at = whole.index(b"lanes")
+        library.write_bytes(whole[:at] + b"m" + whole[at + 1 :])
+    if how == "other library":
+        source = library.parent / "other.cpp"
+        source.write_text('extern "C" int something_else() { return 1; }')
+        command = [build.compiler(), "-shared", "-fPIC", str(source), "-o", str(library)]
+        subprocess.run(command, check=True)
+    if how == "no hash":
+        library.with_suffix(".sha256").unlink()
+
+
+DAMAGES = ("empty", "cut", "text", "one bit", "other library", "no hash")
+
+
+@pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_kernel_is_built_anew(
-    damage: str, cache: Path, compilations: list[list[str]], caplog: pytest.LogCaptureFixture
+    how: str, cache: Path, compilations: list[list[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Its name is known without loading it: a library that is loaded stays as it was.
-    cache.mkdir()
-    toy = TEXT.replace("17", {"empty": "21", "cut": "22", "text": "23"}.get(damage, "24"))
-    lanes = int(toy.split("return ")[1][:2])
-    done = subprocess.run(
-        [sys.executable, "-c", f"from recurnn.compiler import build\nbuild.load({toy!r}, 'float', 'T')"],
-        check=True,
-    )  # fmt: skip
-    assert done.returncode == 0
+    # Another process builds it, since a library that is loaded here would stay as it was.
+    lanes = 20 + DAMAGES.index(how)
+    text = TEXT.replace("17", str(lanes))
+    line = f"from recurnn.compiler import build; build.load({text!r}, 'float', 'T')"
+    subprocess.run([sys.executable, "-c", line], check=True)
     (found,) = kernels(cache)
-    whole = found.read_bytes()
-    other = 'extern "C" int something_else() { return 1; }\n'
-    if damage == "other library":
-        source = cache / "other.cpp"
-        source.write_text(other)
-        subprocess.run([build.compiler(), "-shared", "-fPIC", str(source), "-o", str(found)], check=True)  # fmt: skip
-    else:
-        found.write_bytes({"empty": b"", "cut": whole[: len(whole) // 3], "text": b"oh"}[damage])
+    damaged(found, how)
     compilations.clear()
     with caplog.at_level(logging.WARNING, "recurnn"):
-        assert build.load(toy, "float", "T").lanes() == lanes
+        assert build.load(text, "float", "T").lanes() == lanes
     assert len(compilations) == 1
     assert [r.message for r in caplog.records] == [
         f"the cached kernel {found.name} is damaged and is built anew"
@@ -198,7 +215,7 @@ def test_a_cache_folder_that_cannot_be_written(
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_cache_folder_without_permission(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     cache.mkdir(mode=0o555)
-    with pytest.raises(Unsupported, match="the cache folder cannot be written: .*Permission"):
+    with pytest.raises(Unsupported, match=r"the cache folder cannot be written: .*Permission"):
         build.load(TEXT, "float", "Toy")
 
 
@@ -227,5 +244,5 @@ def test_a_compiler_that_cannot_be_started_is_a_reason(
     broken.write_text("#!/bin/sh\necho this: fatal error: licence ran out >&2\nexit 3\n")
     broken.chmod(0o755)
     monkeypatch.setenv("CXX", str(broken))
-    with pytest.raises(Unsupported, match="the C.. compiler failed: this: fatal error: licence"):
+    with pytest.raises(Unsupported, match=r"the C\+\+ compiler failed: this: fatal error: licence"):
         build.load(TEXT + "// for the broken compiler\n", "float", "Toy")
