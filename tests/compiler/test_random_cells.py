@@ -106,7 +106,9 @@ class Recipe:
             "step": step,
         }
         kind = type("Random", (Cell,), body)
-        cell: Cell = kind(SIZES["I"], SIZES["H"], P=SIZES["P"], dtype=torch.float64)
+        used = set(" ".join([*self.weights().values(), *self.states]).split())
+        sizes = {"P": SIZES["P"]} if "P" in used else {}
+        cell: Cell = kind(SIZES["I"], SIZES["H"], dtype=torch.float64, **sizes)
         random = torch.Generator().manual_seed(5)
         for weight in cell.parameters():
             weight.data = 0.4 * torch.randn(weight.shape, generator=random, dtype=torch.float64)
