@@ -1,9 +1,10 @@
 """recurnn: recurrent neural networks, from the equations of a cell to an honest forecast."""
 
 from recurnn import cells, errors, nn
+from recurnn.explain import explain
 from recurnn.models import Forecaster
 from recurnn.scan import ScanResult, scan
 
 __version__ = "0.1.0"
 
-__all__ = ["cells", "errors", "nn", "scan", "Forecaster", "ScanResult", "__version__"]
+__all__ = ["cells", "errors", "nn", "scan", "explain", "Forecaster", "ScanResult", "__version__"]

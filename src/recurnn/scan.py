@@ -139,15 +139,14 @@ def _kernel(
     """The compiled cell's number, or None where the reference is to run."""
     if engine == "reference":
         return None
-    if x.device.type != "cpu":
-        reason = f"there is no kernel for {x.device.type}"
-    elif restarts:
+    if restarts:
         reason = "a reset to given states has no kernel"
     # `is not None` would be true of what torch.compile puts in place of None
     elif not isinstance(torch._C._functorch.peek_interpreter_stack(), type(None)):
         reason = "inside a torch.func transform only the reference runs"
     else:
-        number, reason = _prepare(cell, x.dtype, wanted)
+        found: tuple[int, str] = _prepare(cell, x.dtype, x.device, wanted)
+        number, reason = found
         if not reason:
             return int(number)
     if engine == "auto":
@@ -168,12 +167,22 @@ def _say_once(name: str, reason: str) -> None:
 
 # torch.compile asks once and does not look inside
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _prepare(cell: Cell, dtype: torch.dtype, wanted: tuple[str, ...]) -> tuple[int, str]:
+def _prepare(
+    cell: Cell, dtype: torch.dtype, device: torch.device, wanted: tuple[str, ...]
+) -> tuple[int, str]:
     """The number of the compiled cell and no reason, or a reason why there is none."""
+    if device.type != "cpu":
+        return -1, f"there is no kernel for {device.type}"
     try:
         return compiler.prepare(cell, dtype, wanted, _for_derivatives), ""
     except compiler.Unsupported as unsupported:
         return -1, str(unsupported)
+
+
+def why_not_compiled(cell: Cell, dtype: torch.dtype, device: torch.device) -> str:
+    """Why the reference runs on inputs of this type and device; empty if the kernel does."""
+    found: tuple[int, str] = _prepare(cell, dtype, device, (cell.output,))
+    return found[1]
 
 
 def _for_derivatives(

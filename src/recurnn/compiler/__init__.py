@@ -2,10 +2,12 @@
 
 Its stages, each a module: `trace` (step to graph), `differentiate` (its backward), `plan`
 (phases and where values live), `emit_cpp` (C++), `build` (library, cached), `kernel` (calls on
-tensors), `engine` (one operation of torch). ``recurrence.h`` is what every kernel shares.
+tensors), `engine` (one operation of torch). `show` prints each of them. ``recurrence.h`` is what
+every kernel shares.
 """
 
 from recurnn.compiler.engine import prepare, run
 from recurnn.compiler.ops import Unsupported
+from recurnn.compiler.show import Summary, show, summary
 
-__all__ = ["prepare", "run", "Unsupported"]
+__all__ = ["prepare", "run", "show", "summary", "Summary", "Unsupported"]

@@ -63,7 +63,8 @@ def load(text: str, dtype: str, name: str) -> ctypes.CDLL:
     """Compile a kernel, or take it from the cache, and load it.
 
     The file appears under its name only when it is whole, so several processes may build at
-    once and one that is killed leaves nothing broken; a file that does not load is built anew.
+    once and one that is killed leaves nothing broken; a file that is not what was built, by the
+    hash that lies beside it, is built anew.
 
     Args:
         text: the C++.
@@ -73,24 +74,28 @@ def load(text: str, dtype: str, name: str) -> ctypes.CDLL:
     Raises:
         Unsupported: no compiler, or it does not accept the text.
     """
-    key = hashlib.sha256("\0".join([text, dtype, _machine(), *FLAGS]).encode()).hexdigest()[:20]
+    key = hashlib.sha256(
+        "\0".join([text, dtype, _machine(), "sha256", *FLAGS]).encode()
+    ).hexdigest()[:20]
     target = cache_folder() / f"{name}-{dtype}-{key}.so"
-    if target.exists():
-        try:
-            return _open(target)
-        except OSError:
-            log.warning("the cached kernel %s is damaged and is built anew", target.name)
-    _compile(text, dtype, target)
-    return _open(target)
+    if target.exists() and not _is_whole(target):
+        log.warning("the cached kernel %s is damaged and is built anew", target.name)
+        _compile(text, dtype, target)
+    elif not target.exists():
+        _compile(text, dtype, target)
+    return ctypes.CDLL(str(target))
 
 
-def _open(path: Path) -> ctypes.CDLL:
-    if path.stat().st_size == 0:
-        raise OSError("empty")
-    library = ctypes.CDLL(str(path))
-    if not hasattr(library, "lanes"):
-        raise OSError("not a kernel")
-    return library
+def _is_whole(path: Path) -> bool:
+    """Whether a library is what was built: loading one that was cut short kills the process."""
+    try:
+        return path.with_suffix(".sha256").read_text() == _hash(path)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _compile(text: str, dtype: str, target: Path) -> None:
@@ -110,8 +115,11 @@ def _compile(text: str, dtype: str, target: Path) -> None:
         if done.returncode:
             first = next((line for line in done.stderr.splitlines() if "error" in line), "")
             raise Unsupported(f"the C++ compiler failed: {first or done.stderr[-300:]}")
-        os.replace(built, target)
+        sum_ = Path(folder, "kernel.sha256")
+        sum_.write_text(_hash(built))
         os.replace(source, target.with_suffix(".cpp"))
+        os.replace(sum_, target.with_suffix(".sha256"))
+        os.replace(built, target)  # last: where it is, the others are
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     log.info("compiled %s in %.1f s", target.name, time.perf_counter() - start)

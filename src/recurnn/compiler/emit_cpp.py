@@ -176,10 +176,12 @@ class _Writer:
                 inner.append(f"V {here[output]} = product{k}[(m_ * {a} + {j}) * N + n_];")
                 inner += self.after(output, here, stores)
         for value in body.values:
-            if value.op in ("vector", "constant", "width", "state", "carry", "seed"):
-                if value.op in ("carry", "seed", "state"):
-                    here[value] = f"{value.op}_{value.data}_"
+            if value.op in ("vector", "constant", "width", "state", "carry", "seed", "product"):
+                if value.op in ("carry", "seed", "state", "product"):
+                    leaf = f"{value.op}_{value.data}_"
+                    here[value] = self.name(value) if value.op == "product" else leaf
                     inner.append(f"V {here[value]} = {self.read(value)};")
+                    inner += self.after(value, here, stores)
                 continue
             here[value] = self.name(value)
             inner.append(f"V {here[value]} = {self.expression(value, here)};")

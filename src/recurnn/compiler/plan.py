@@ -138,7 +138,10 @@ def plan_forward(step: Step, saved: list[Value], observed: tuple[str, ...]) -> P
     for value in hoisted:
         plan.homes[value] = plan.slot("hoisted", value.width)
     plan.hoisted = _group(hoisted, lambda v: Place("x"))
-    _fill_phases(plan, [v for v in wanted if v not in set(hoisted)])
+    # What is there already and is also a result: a state that a step only hands on, a product
+    # with the input that the backward needs as it is. A body copies it.
+    copied = [v for v in plan.stores if v in plan.homes]
+    _fill_phases(plan, copied + [v for v in wanted if v not in set(hoisted)])
     plan.streams += ["saved", "kept"]
     return plan
 
@@ -205,17 +208,21 @@ LEAVES = ("x", "state", "vector", "constant", "width", "carry", "seed")
 def _fill_phases(plan: Plan, wanted: list[Value], backward: Backward | None = None) -> None:
     phase_of: dict[Value, int] = {}
     phases: dict[int, Phase] = {}
-    inside = set(wanted)
+    inside, given = set(wanted), set(plan.homes)
+    # A leaf is read where it is used, unless it is itself a result: then a body passes it on.
+    written = set(plan.stores) | set(plan.sums.values())
 
     def at(value: Value) -> int:
         return phase_of.get(value, 0)
 
     for value in wanted:
-        if value.op in LEAVES:
+        if value.op in LEAVES and value not in written:
             continue
-        if value.op == "product":
+        if value in given:
+            phase_of[value] = 0
+        elif value.op == "product":
             operands = [operand for _, _, operand in value.data]
-            later = any(o in inside and o.op not in LEAVES for o in operands)
+            later = any(o in inside and o not in given for o in operands)
             phase_of[value] = max(at(o) for o in operands) + 1 if later else 0
         elif value.op == "sum":
             phase_of[value] = at(value.args[0]) + 1
@@ -232,13 +239,14 @@ def _fill_phases(plan: Plan, wanted: list[Value], backward: Backward | None = No
     _keep_what_crosses(plan, wanted, at)
     for phase in plan.phases:
         for units, body in phase.bodies.items():
-            products = [v for v in body.values if v.op == "product"]
+            products = [v for v in body.values if v.op == "product" and v not in given]
             body.groups = _group(products, lambda v: plan.homes[v])
             for v in body.values:
                 if v.op == "past" and backward is not None:
                     group = _past_group(plan, v.data, units, backward, output=v)
                     body.groups += [group] if group else []
-            body.values = [v for v in body.values if v.op not in ("product", "past")]
+            made = {*products, *(v for v in body.values if v.op == "past")}
+            body.values = [v for v in body.values if v not in made]
 
 
 def _keep_what_crosses(plan: Plan, wanted: list[Value], at: object) -> None:
@@ -254,7 +262,7 @@ def _keep_what_crosses(plan: Plan, wanted: list[Value], at: object) -> None:
                 if a.width != "1" and at(a) < at(value) and value.op != "sum"  # type: ignore[operator]
             }
     for value in sorted(crossing, key=lambda v: v.index):
-        if value in plan.homes or value.op in LEAVES:
+        if value in plan.homes or (value.op in LEAVES and value not in plan.stores):
             continue
         stored = plan.stores.get(value)
         if stored:

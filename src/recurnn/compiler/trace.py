@@ -89,7 +89,9 @@ def trace(cell: Any) -> Step:
     for name, symbol in result.items():
         if not isinstance(symbol, Symbol) or len(symbol.parts) != 1:
             raise Unsupported(f"the step returns {name} as something that is not one row")
-        values[name] = symbol.parts[0]
+        value = values[name] = symbol.parts[0]
+        if value.width == "1" or value.op in ("x", "vector", "constant", "width"):
+            raise Unsupported(f"the step returns {name}, which is not computed for each unit")
         graph.names.setdefault(symbol.parts[0], name)
     states = {k: values[k] for k in old}
     for name, width in cell.states.items():
@@ -204,6 +206,8 @@ def _linear(x: Symbol, weight: SymbolicMatrix, bias: Symbol | None = None) -> Sy
     if not isinstance(x, Symbol) or not isinstance(weight, SymbolicMatrix) or len(x.parts) != 1:
         raise Unsupported("a product that is not of a weight matrix and one row")
     (operand,) = x.parts
+    if operand.op == "vector":
+        raise Unsupported(f"{weight.name} multiplies a vector of weights")
     if operand.width != weight.columns:
         raise Unsupported(f"{weight.name} multiplies a row of width {operand.width}")
     z = x.graph.make("product", operand, width=weight.rows, data=((weight.name, False, operand),))

@@ -1,0 +1,167 @@
+"""`recurnn show` and `recurnn.explain`: the stages and the choice of engine, as text."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import recurnn
+from problems import KINDS
+from recurnn import cells, compiler
+from recurnn.cli import app, main
+from recurnn.compiler.show import STAGES
+from recurnn.errors import ConfigError
+
+TRACE = """\
+i = sigmoid(W_i @ x + U_i @ old h + b_i)
+f = sigmoid(W_f @ x + U_f @ old h + b_f)
+g = tanh(W_g @ x + U_g @ old h + b_g)
+o = sigmoid(W_o @ x + U_o @ old h + b_o)
+c = f * old c + i * g
+h = o * tanh(c)
+"""
+STAGE = """\
+hoisted, many steps at once:
+    one product: W @ x
+phase 1:
+    for each unit of H:
+        one product: U @ old y
+        h = tanh(W @ x + U @ old y + b)
+        h → saved
+phase 2:
+    for each unit of O:
+        one product: V @ h
+        y = V @ h + b_y
+        y → new_y
+"""
+BACKWARD = """\
+phase 1:
+    for each unit of H:
+        one product: past h
+        dz = (given h + carried h + past h) * (1 - h * h)
+        dz → dz
+past h = Uᵀ @ dz of the later step
+after the loop, summed over steps and rows:
+    dL/dU = Σ dz ⊗ old h
+    dL/dW = Σ dz ⊗ x
+    dL/db = Σ dz
+saved by the forward pass: nothing but the states
+"""
+
+
+def shown(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["show", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_stages_by_their_text() -> None:
+    assert shown("lstm") == shown("lstm", "--stage", "trace") == TRACE
+    assert shown("jordan", "--stage", "stages") == STAGE
+    assert shown("elman", "--stage", "backward") == BACKWARD
+
+
+@pytest.mark.parametrize("name", cells.CELLS)
+def test_every_stage_of_every_cell_is_shown(name: str) -> None:
+    texts = [shown(name, "--stage", stage) for stage in STAGES]
+    assert len(set(texts)) == len(STAGES)
+    trace, stages, backward, kernel = texts
+    cell = cells.CELLS[name]
+    for value in (*cell.states, *cell.gates):
+        assert f"\n{value} = " in f"\n{trace}"
+        assert f" {value} = " in stages
+        assert re.search(f"V {value}_* = ", kernel)  # `n` is a word of recurrence.h: n__
+    for weight in cell.weights:
+        assert f"dL/d{weight} = Σ" in backward
+    for kind in ("forward", "inference", "backward"):
+        assert f'extern "C" void {kind}(const Call* c)' in kernel
+    assert "broadcast(T a)" not in kernel  # recurrence.h is not in it
+
+
+def test_the_kernel_that_is_shown_is_the_one_that_runs() -> None:
+    from recurnn.compiler.kernel import Kernel
+
+    cell = KINDS["gru"].make()
+    assert Kernel(cell, torch.float64, ("h",)).text.endswith(compiler.show(cell, "kernel"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["lstn"], "error: cell: there is no 'lstn'.\n"),
+        (["lstm", "--stage", "kernal"], "error: stage: there is no 'kernal'.\n"),
+    ],
+)
+def test_an_unknown_name_is_an_error(
+    arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["show", *arguments])
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(text)
+    nearest = {"lstn": "lstm", "kernal": "kernel"}[arguments[-1]]
+    assert error.endswith(f"Did you mean '{nearest}'?\n")
+
+
+EXPLAINED = """\
+ProjectedLSTM, I=3, H=4, P=2, float64 on cpu: the compiled kernel runs.
+  Ahead of the loop: W_i @ x, W_f @ x, W_g @ x, W_o @ x.
+  A step has 2 phases forward and 2 phases backward.
+  Kept for the backward pass, for each step and row: 8 · (P + 5 H) bytes, of h, c, i, f, g, o.
+  Threads: up to 1 (torch.get_num_threads()), which share the rows, or the units of a large
+  step of few rows; the same bits for any number."""
+
+
+def test_explain_by_its_text() -> None:
+    assert recurnn.explain(KINDS["projected-lstm"].make()) == EXPLAINED
+    norm = recurnn.explain(KINDS["layernorm-lstm"].make())
+    assert "8 · (11 H + 3) bytes, of h, c, i, f, g, o and " not in norm  # gates are computed again
+    assert "which share the rows; the same bits" in norm
+
+
+def test_explain_of_layers() -> None:
+    gru = recurnn.nn.GRU(3, 4, dtype=torch.float64)
+    cell = cells.GRU(3, 4, dtype=torch.float64)
+    layer = recurnn.nn.Recurrent(cell)
+    assert recurnn.explain(gru) == recurnn.explain(cell) == recurnn.explain(layer)
+    for drop_in in (
+        recurnn.nn.RNN(3, 4, nonlinearity="relu", dtype=torch.float64),
+        recurnn.nn.LSTM(3, 4, dtype=torch.float64),
+        recurnn.nn.LSTM(3, 4, proj_size=2, dtype=torch.float64),
+    ):
+        assert "the compiled kernel runs" in recurnn.explain(drop_in)
+
+
+class Erf(cells.Cell):
+    """A function that the compiler does not know."""
+
+    weights = {"W": "H I"}
+
+    def step(self, p: cells.Weights, x: torch.Tensor, h: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"h": torch.erf(p.W @ x + h)}
+
+
+def test_explain_says_why_the_reference_runs() -> None:
+    slow = recurnn.nn.Recurrent(cells.GRU(3, 4), engine="reference")
+    assert recurnn.explain(slow) == (
+        "GRU, I=3, H=4, float32 on cpu: the reference runs.\n"
+        "  the layer was made with engine='reference'."
+    )
+    assert recurnn.explain(Erf(3, 4)) == (
+        "Erf, I=3, H=4, float32 on cpu: the reference runs.\n  the step uses erf."
+    )
+    half = cells.GRU(3, 4, dtype=torch.bfloat16)
+    assert recurnn.explain(half).endswith("runs.\n  there is no kernel for torch.bfloat16.")
+
+
+def test_explain_of_something_else_is_an_error() -> None:
+    with pytest.raises(ConfigError) as caught:
+        recurnn.explain(torch.nn.LSTM(3, 4))
+    assert str(caught.value) == (
+        "explain: a LSTM has no cell.\n"
+        "  Expected a cell, a recurnn.nn.Recurrent, or a recurnn.nn.RNN, GRU or LSTM."
+    )
