@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-import recurnn
 from kernels import CPU, REFERENCE
 from problems import normal, states_of
 from recurnn.cells import Cell
@@ -179,4 +178,3 @@ def test_hundreds_of_random_cells(recipe: Recipe) -> None:
 def test_a_state_that_nothing_changes_and_a_weight_that_nothing_uses() -> None:
     still = Recipe(("H", "P"), (Line("product", (0,), "H", "W"), Line("tanh", (3,), "H")), (4, 2))
     check(still)
-    assert recurnn.explain(still.cell()).count("compiled kernel runs") == 1

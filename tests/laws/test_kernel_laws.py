@@ -352,6 +352,7 @@ def test_the_operation_passes_torchs_own_checks() -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_weight_computed_from_another_gets_its_gradient_through() -> None:
     cell, x, start = problem("elman", H=4)
     torch.nn.utils.parametrizations.weight_norm(cell, "U")

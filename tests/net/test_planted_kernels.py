@@ -71,7 +71,12 @@ TEXTS: dict[str, tuple[str, Change, Problem]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", TEXTS)
+FAST = ("gates swapped", "last panel skipped", "carry dropped")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(k, marks=() if k in FAST else pytest.mark.slow) for k in TEXTS]
+)
 def test_a_mistake_in_the_generated_text_is_refused(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
