@@ -15,7 +15,7 @@ run: $(VENV)/.run  ## the main job on built-in data: train, compare, forecast, p
 	$(BIN)/recurnn forecast --out out/forecast --overwrite
 
 test: $(VENV)/.dev  ## the fast set, within five minutes on two cores
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.dev  ## every test, the slow ones included
 	$(BIN)/pytest -n 2
@@ -24,7 +24,7 @@ check: $(VENV)/.dev  ## format, lint, types, import order, tests, docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(VENV)/.dev  ## put the code into its form
