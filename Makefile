@@ -18,7 +18,7 @@ test: $(VENV)/.dev  ## the fast set, within five minutes on two cores
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.dev  ## every test, the slow ones included
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(VENV)/.dev  ## format, lint, types, import order, tests, docs
 	$(BIN)/ruff format --check .
