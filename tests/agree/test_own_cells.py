@@ -113,3 +113,31 @@ def test_a_cell_without_weights_is_told() -> None:
 def test_an_input_that_is_no_tensor_is_told() -> None:
     with pytest.raises(recurnn.errors.ShapeError, match=r"^GRU: the input is a list\.\n"):
         recurnn.scan(recurnn.cells.GRU(3, 4), [[[0.0] * 3]])  # type: ignore[arg-type]
+
+
+MISTAKES_IN_A_STEP: list[tuple[str, Any]] = [
+    ("changes a tensor in place: add_", lambda self, p, x, h: {"h": h.add_(p.W @ x)}),
+    ("multiplies from the right: x @ W", lambda self, p, x, h: {"h": x @ p.W}),
+    ("multiplies a row of width H by W", lambda self, p, x, h: {"h": p.W @ h}),
+]
+
+
+@pytest.mark.parametrize(("message", "step"), MISTAKES_IN_A_STEP)
+def test_a_mistake_in_a_step_is_told(message: str, step: Any) -> None:
+    with pytest.raises(recurnn.errors.RecurnnError, match=message):
+        recurnn.scan(own(step), torch.zeros(2, 1, 3))
+
+
+def test_a_cell_without_a_docstring_prints_its_step() -> None:
+    assert str(Bare) == (
+        "Bare has no docstring; its step:\n\n"
+        "    def step(self, p: Any, x: Tensor, h: Tensor) -> dict[str, Tensor]:\n"
+        '        return {"h": p.W @ x}\n'
+    )
+
+
+class Bare(Cell):
+    weights = {"W": "H I"}
+
+    def step(self, p: Any, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+        return {"h": p.W @ x}

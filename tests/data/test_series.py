@@ -28,7 +28,8 @@ def test_the_default_series():
     found = read_series(co2_weekly())
     assert (found.columns, found.frequency, found.season) == (("co2",), "W-SAT", 52)
     assert found.series[0].values.shape == (2284, 1)
-    assert "interpolated 59 missing values in 'co2', linearly in time" in found.notes
+    filled = "interpolated 59 missing values in 'co2', linearly in time"
+    assert f"{filled} (longest run 18; filled values count as data)" in found.notes
     # 1958-05-10 is missing between 317.5 and 317.9.
     raw = co2_weekly().set_index("date")["co2"]
     k = int(np.flatnonzero(raw.isna().to_numpy())[0])
@@ -240,3 +241,15 @@ def test_a_short_series_does_not_hide_the_common_frequency():
     found = read_series(frame)
     assert found.frequency == "D"
     assert [len(s.values) for s in found.series] == [8, 30]
+
+
+def test_a_series_and_an_array_are_read_like_a_frame():
+    values = np.sin(np.arange(60.0))
+    for source, name in (
+        (pd.Series(values, name="kW"), "kW"),
+        (values, "y"),
+        (values[:, None], "y"),
+    ):
+        found = read_series(source, season=1)
+        assert found.columns == (name,)
+        np.testing.assert_array_equal(found.series[0].values[:, 0], values)

@@ -297,7 +297,7 @@ def test_a_step_that_takes_a_weight_that_the_cell_does_not_declare() -> None:
         def step(self, p: Any, x: torch.Tensor, h: torch.Tensor) -> dict[str, torch.Tensor]:
             return {"h": p.W @ x + p.U @ h}
 
-    with pytest.raises(AttributeError, match=r"^the cell declares no weight 'U'$"):
+    with pytest.raises(ConfigError, match=r"^step: weight: there is no 'U'\.\n  Known: W\."):
         recurnn.scan(Hasty(3, 4), SMALL)
 
 

@@ -140,7 +140,8 @@ def test_predicting_without_data_or_with_too_few_or_others(fitted, saved):
     dated = frame().assign(day=pd.date_range("2024-01-01", periods=120))
     assert message(DataError, fitted.predict, dated) == (
         "The data are not of the kind that the model was fitted on.\n"
-        "  Their frequency is D; expected None."
+        "  Their steps are D; those that the model was fitted on are without time stamps.\n"
+        "  Give data of that kind, or train a model on these."
     )
 
 
@@ -172,7 +173,8 @@ def test_saving_over_something(fitted, saved, tmp_path):
         f"{file} is a file.\n  Give the name of a folder to write."
     )
     assert message(ModelFolderError, fitted.save, file / "m") == (
-        f"{file / 'm'} cannot be written: File exists."
+        f"{file / 'm'} cannot be written: Not a directory.\n"
+        "  Nothing was written. Give a folder in a place where you may write."
     )
 
 
@@ -251,4 +253,18 @@ def test_a_config_that_does_not_fit_the_weights(saved):
     assert "unexpected keyword argument 'colour'" in text
     assert text.endswith(
         "The config was changed or is damaged. Copy the folder again, or train again."
+    )
+
+
+def test_hourly_model_refuses_daily_data():
+    hours = pd.date_range("2024-01-01", periods=120, freq="h")
+    model = recurnn.Forecaster(
+        horizon=2, context=8, hidden_size=2, epochs=0, season=4, calendar=False
+    )
+    model.fit(frame().assign(time=hours), baselines=False)
+    days = frame().assign(time=pd.date_range("2024-01-01", periods=120))
+    assert message(DataError, model.predict, days) == (
+        "The data are not of the kind that the model was fitted on.\n"
+        "  Their steps are D; those that the model was fitted on are h.\n"
+        "  Give data of that kind, or train a model on these."
     )

@@ -30,6 +30,12 @@ class Matrix:
     def __matmul__(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight)
 
+    def __rmatmul__(self, x: object) -> Tensor:
+        raise ConfigError(
+            "The step multiplies from the right: x @ W.\n"
+            "  A weight stands before what it multiplies, as in the papers: p.W @ x."
+        )
+
 
 class Weights:
     """The weights of one cell by name, as ``step`` receives them: ``p.W_i``, ``p.b_i``.
@@ -45,7 +51,9 @@ class Weights:
             setattr(self, name, 0.0)
 
     def __getattr__(self, name: str) -> Any:  # keeps type checkers content with p.W_i
-        raise AttributeError(f"the cell declares no weight {name!r}")
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise one_of("step: weight", name, vars(self))
 
 
 def affine(*gates: str, inputs: str = "I", units: str = "H", state: str = "H") -> dict[str, str]:
@@ -72,7 +80,13 @@ class _ShowsItsEquations(type):
     """``print(LSTM)`` shows the paper and the equations; ``repr`` stays Python's."""
 
     def __str__(cls) -> str:
-        return inspect.getdoc(cls) or repr(cls)
+        if cls.__doc__:
+            return inspect.cleandoc(cls.__doc__)
+        try:
+            step = inspect.getsource(cls.__dict__["step"])
+        except (KeyError, OSError, TypeError):
+            return repr(cls)
+        return f"{cls.__name__} has no docstring; its step:\n\n{step}"
 
 
 class Cell(nn.Module, metaclass=_ShowsItsEquations):

@@ -32,3 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except RecurnnError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted: nothing more is written", file=sys.stderr)
+        sys.exit(130)

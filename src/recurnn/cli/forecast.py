@@ -95,7 +95,10 @@ def predict(
             f"{out} exists.\n  Nothing was written. Give another file, or allow overwriting "
             "(--overwrite)."
         )
-    frame = Forecaster.load(model).predict(data)
+    forecaster = Forecaster.load(model)
+    frame = forecaster.predict(data)
+    for note in forecaster.notes:
+        typer.echo(f"- {note}", err=True)
     if out is None:
         typer.echo(frame.to_csv(index=False), nl=False)
         return

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from recurnn.compiler.ops import SPELLINGS, Graph, Unsupported, Value
-from recurnn.errors import RecurnnError
+from recurnn.errors import ConfigError, RecurnnError, ShapeError
 
 
 @dataclass
@@ -177,6 +177,12 @@ class Symbol:
 
 
 def _dispatch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    name = getattr(func, "__name__", "")
+    if name.endswith("_") and not name.endswith("__"):
+        raise ConfigError(
+            f"The step changes a tensor in place: {name}.\n"
+            f"  Later steps and gradients would see the change. Use {name.rstrip('_')}."
+        )
     if func in SPELLINGS and not kwargs:
         return _pointwise(SPELLINGS[func], *args)
     if func in COMPOSED:
@@ -209,7 +215,11 @@ def _linear(x: Symbol, weight: SymbolicMatrix, bias: Symbol | None = None) -> Sy
     if operand.op == "vector":
         raise Unsupported(f"{weight.name} multiplies a vector of weights")
     if operand.width != weight.columns:
-        raise Unsupported(f"{weight.name} multiplies a row of width {operand.width}")
+        raise ShapeError(
+            f"The step multiplies a row of width {operand.width} by {weight.name}.\n"
+            f"  {weight.name} is [{weight.rows}, {weight.columns}]; expected a row of width "
+            f"{weight.columns}."
+        )
     z = x.graph.make("product", operand, width=weight.rows, data=((weight.name, False, operand),))
     result = Symbol(x.graph, (z,))
     return result if bias is None else result + bias

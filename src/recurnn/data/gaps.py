@@ -28,6 +28,7 @@ class Touched:
     """How many values a policy filled, by column, and rows it dropped at either end."""
 
     filled: Counter[str] = field(default_factory=Counter)
+    longest: dict[str, int] = field(default_factory=dict)  # run of filled values, by column
     dropped: Counter[str] = field(default_factory=Counter)  # by "first" and "last"
 
     def notes(self, policy: str) -> list[str]:
@@ -37,7 +38,11 @@ class Touched:
             "previous": "filled {} in {!r} with the value before",
             "zero": "filled {} in {!r} with zero",
         }
-        notes = [verb[policy].format(_count(n, "missing value"), c) for c, n in self.filled.items()]
+        notes = []
+        for c, n in self.filled.items():
+            run = self.longest[c]
+            long = f" (longest run {run}; filled values count as data)" if run > 3 else ""
+            notes.append(verb[policy].format(_count(n, "missing value"), c) + long)
         for end, n in self.dropped.items():
             notes.append(f"dropped the {end} {_count(n, 'row')}, where values are missing")
         return notes
@@ -92,6 +97,8 @@ def fill(
         gap = missing[:, c]
         values[gap, c] = _filling(values[:, c], gap, times, policy)
         touched.filled[columns[c]] += int(gap.sum())
+        runs = np.diff(np.flatnonzero(np.diff(np.r_[False, gap, False])))[::2]
+        touched.longest[columns[c]] = max(touched.longest.get(columns[c], 0), int(runs.max()))
     return values, times
 
 

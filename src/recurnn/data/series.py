@@ -19,6 +19,7 @@ from recurnn.data.tsf import read_tsf
 from recurnn.errors import ConfigError, DataError
 
 Array = NDArray[np.float64]
+Source = str | Path | pd.DataFrame | pd.Series | Array
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Raw:
 
 
 def read_series(
-    source: str | Path | pd.DataFrame,
+    source: Source,
     *,
     value: str | Sequence[str] | None = None,
     time: str | None = None,
@@ -79,7 +80,7 @@ def read_series(
     skips are a gap; times with an offset are read as UTC and have neither.
 
     Args:
-        source: path of a file, or a frame.
+        source: path of a file, a frame, a series, or an array [T] or [T, C].
         value: column or columns to forecast.
         time: column of time stamps.
         unique_id: column that names the series each row belongs to.
@@ -107,6 +108,12 @@ def read_series(
     if frequency is not None:
         frequency = times_.check_frequency(frequency)
     table: Table
+    if isinstance(source, pd.Series):
+        source = source.to_frame(source.name or "y")
+    elif isinstance(source, np.ndarray):
+        wide = source.reshape(len(source), -1)
+        names = ["y"] if wide.shape[1] == 1 else [f"y{k}" for k in range(wide.shape[1])]
+        source = pd.DataFrame(wide, columns=names)
     if isinstance(source, pd.DataFrame):
         table = from_frame(source, name="series", origin="the frame")
     elif check_file(Path(source)) in TSF_SUFFIXES:

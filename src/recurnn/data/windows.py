@@ -157,7 +157,9 @@ class Windows:
         return series, self._ends(index) - self._starts_of_series[series]
 
     def _series(self, index: Tensor) -> Tensor:
-        return torch.searchsorted(self._total, index.to(self._total.device), right=True)
+        return torch.searchsorted(
+            self._total, index.to(self._total.device).contiguous(), right=True
+        )
 
     def _ends(self, index: Tensor) -> Tensor:
         """Row of the last input, in the series laid end to end, [B]."""

@@ -39,6 +39,7 @@ def check_free(folder: str | Path, *, overwrite: bool = False) -> None:
             model folder.
     """
     folder = Path(folder)
+    _try_to_write(folder)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not folder.is_dir():
@@ -54,6 +55,19 @@ def check_free(folder: str | Path, *, overwrite: bool = False) -> None:
             "  Nothing was written. Give another folder, or allow overwriting "
             "(--overwrite, overwrite=True)."
         )
+
+
+def _try_to_write(folder: Path) -> None:
+    """Find out before training, not after it, that nothing can be written there."""
+    parent = next(p for p in (folder.absolute().parent, *folder.absolute().parents) if p.exists())
+    try:
+        with tempfile.TemporaryDirectory(dir=parent, prefix=".recurnn-"):
+            pass
+    except OSError as error:
+        raise ModelFolderError(
+            f"{folder} cannot be written: {error.strerror}.\n"
+            "  Nothing was written. Give a folder in a place where you may write."
+        ) from error
 
 
 @contextmanager

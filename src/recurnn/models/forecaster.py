@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from recurnn.data import Scaler, SeriesSet, read_series
+from recurnn.data import Scaler, SeriesSet, Source, read_series
 from recurnn.errors import ConfigError, DataError, ModelFolderError, RecurnnError, nearest, one_of
 from recurnn.models import folder as folder_
 from recurnn.models import forecasts
@@ -24,8 +24,6 @@ from recurnn.training import History, Watch
 
 FORMAT = ("recurnn-forecaster", 1)
 _FIELDS = ("asked", "options", "data", "scaler")
-
-Source = str | Path | pd.DataFrame
 
 
 class NotFittedError(RecurnnError):
@@ -156,7 +154,7 @@ class Forecaster:
         """Train the network, and the baselines beside it.
 
         Args:
-            source: a file (CSV, Parquet, TSF), or a frame.
+            source: a file (CSV, Parquet, TSF), a frame, a series, or an array [T] or [T, C].
             value: the column or columns to forecast; all columns of numbers by default.
             time: the column of time stamps; found by default.
             unique_id: the column that names the series in the long format; found by default.
@@ -339,14 +337,17 @@ class Forecaster:
             value=kind.columns,
             time=kind.time,
             unique_id=kind.unique_id,
-            frequency=kind.frequency,
+            frequency=self.options.frequency,
             season=kind.season,
             gaps=self.options.gaps,
         )
+        self.notes = data.notes
         if data.frequency != kind.frequency:
+            theirs, ours = (f or "without time stamps" for f in (data.frequency, kind.frequency))
             raise DataError(
                 "The data are not of the kind that the model was fitted on.\n"
-                f"  Their frequency is {data.frequency}; expected {kind.frequency}."
+                f"  Their steps are {theirs}; those that the model was fitted on are {ours}.\n"
+                "  Give data of that kind, or train a model on these."
             )
         return data
 

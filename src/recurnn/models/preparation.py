@@ -183,6 +183,10 @@ def _sizes(
     """Horizon and context where they were not given, from the season and the parts."""
     notes = []
     season = data.season
+    short = min(data.series, key=lambda s: len(s.values))
+    allowed = "what the data allow"
+    if len(data.series) > 1:
+        allowed = f"what the shortest series, {short.name!r} of {len(short.values)} steps, allows"
     horizon, context = options.horizon, options.context
     if horizon is None:
         parts = [
@@ -191,13 +195,13 @@ def _sizes(
         room = min(n for n in parts if n > 0) if any(parts) else 1
         wanted = season if season > 1 else 12
         horizon = max(1, min(wanted, _LONGEST_HORIZON, room))
-        why = "one season" if horizon == season > 1 else "what the data allow"
+        why = "one season" if horizon == season > 1 else allowed
         notes.append(f"horizon {horizon} steps ({why}; set it with horizon=)")
     if context is None:
         room = min(s.train_end for s in splits) // 2 - horizon - options.gap
         wanted = max(24, min(2 * season, _LONGEST_CONTEXT))
         context = max(1, options.patch or 1, min(wanted, room))
-        why = "two seasons" if context == 2 * season else "what the data allow"
+        why = "two seasons" if context == 2 * season else allowed
         notes.append(f"context {context} steps ({why}; set it with context=)")
     patch = options.patch
     if patch is None:
