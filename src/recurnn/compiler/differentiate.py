@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from recurnn.compiler.ops import OPS, Graph, Unsupported, Value
+from recurnn.compiler.ops import OPS, Graph, Unsupported, Value, reachable
 from recurnn.compiler.trace import Step
 
 
@@ -50,7 +50,7 @@ def differentiate(step: Step, seeds: tuple[str, ...]) -> Backward:
     """
     G = step.graph
     forward = list(G.values)
-    live = _ancestors([*step.states.values(), *(step.value(k) for k in seeds)])
+    live = reachable([*step.states.values(), *(step.value(k) for k in seeds)])
     fed = {v.data[0][2] for v in live if v.op == "product"}
     parts: dict[Value, list[Value]] = {}
     terms: dict[Value, list[tuple[str, bool, Value]]] = {}
@@ -93,18 +93,6 @@ def differentiate(step: Step, seeds: tuple[str, ...]) -> Backward:
                     parts.setdefault(a, []).append(_fit(G, ga, a))
     result.saved = _choose_saved(step, result, forward)
     return result
-
-
-def _ancestors(ends: list[Value]) -> set[Value]:
-    """The ends and everything that they are computed from."""
-    seen: set[Value] = set()
-    queue = list(ends)
-    while queue:
-        value = queue.pop()
-        if value not in seen:
-            seen.add(value)
-            queue += value.args
-    return seen
 
 
 def _sum_up(

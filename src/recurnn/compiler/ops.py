@@ -7,7 +7,7 @@ same expression, so that nothing is computed twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,6 +95,20 @@ def _common_width(op: str, args: tuple[Value, ...]) -> str:
     if len(widths) > 1:
         raise Unsupported(f"{op} of values of different widths: {', '.join(sorted(widths))}")
     return widths.pop() if widths else "1"
+
+
+def reachable(ends: Iterable[Value], leaves: Collection[Value] = ()) -> list[Value]:
+    """Everything that the ends are computed from, leaves left out, in order of evaluation."""
+    seen: set[Value] = set()
+    queue = list(ends)
+    while queue:
+        value = queue.pop()
+        if value in seen or value in leaves:
+            continue
+        seen.add(value)
+        queue += value.args
+        queue += [operand for _, _, operand in value.data] if value.op == "product" else []
+    return sorted(seen, key=lambda v: v.index)
 
 
 class Unsupported(Exception):  # noqa: N818 - a reason, not a fault: the reference runs instead

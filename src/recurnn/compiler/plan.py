@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recurnn.compiler.differentiate import Backward, roots
-from recurnn.compiler.ops import Value
+from recurnn.compiler.ops import Value, reachable
 from recurnn.compiler.trace import Step
 
 MOST_PRODUCTS = 4  # products in one group: more would leave too few rows for a tile
@@ -133,7 +133,7 @@ def plan_forward(step: Step, saved: list[Value], observed: tuple[str, ...]) -> P
     for name in observed:
         plan.stores.setdefault(step.observed[name], []).append(Place(f"seen_{name}"))
         plan.streams.append(f"seen_{name}")
-    wanted = _reachable(list(plan.stores), set(plan.homes))
+    wanted = reachable(list(plan.stores), set(plan.homes))
     hoisted = [v for v in wanted if v.op == "product" and v.data[0][2].op == "x"]
     for value in hoisted:
         plan.homes[value] = plan.slot("hoisted", value.width)
@@ -172,7 +172,7 @@ def plan_backward(step: Step, backward: Backward) -> Plan:
         if operand.op not in ("x", "state") and operand not in plan.homes:
             plan.stores.setdefault(operand, []).append(plan.slot("operands", operand.width))
     plan.sums = dict(backward.vectors)
-    wanted = _reachable(roots(backward), set(plan.homes))
+    wanted = reachable(roots(backward), set(plan.homes))
     _fill_phases(plan, wanted, backward)
     for k, old in step.old.items():
         plan.streams.append(f"first_{k}")
@@ -187,19 +187,6 @@ def _operand_kind(dz: Value, pairs: list[tuple[Value, Value]]) -> tuple[int, int
     """Dz of the input only, of both, of the state only: so that each kind lies in one piece."""
     ops = {operand.op == "x" for g, operand in pairs if g is dz}
     return (1 if len(ops) == 2 else 0 if True in ops else 2, dz.index)
-
-
-def _reachable(ends: list[Value], leaves: set[Value]) -> list[Value]:
-    """Everything that the ends are computed from, leaves left out, in order of evaluation."""
-    seen: set[Value] = set()
-    queue = list(ends)
-    while queue:
-        value = queue.pop()
-        if value in seen or value in leaves:
-            continue
-        seen.add(value)
-        queue += value.args
-    return sorted(seen, key=lambda v: v.index)
 
 
 LEAVES = ("x", "state", "vector", "constant", "width", "carry", "seed")

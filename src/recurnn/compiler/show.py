@@ -9,7 +9,7 @@ from typing import Any
 
 from recurnn.compiler.differentiate import Backward, differentiate
 from recurnn.compiler.emit_cpp import emit
-from recurnn.compiler.ops import Value
+from recurnn.compiler.ops import Value, reachable
 from recurnn.compiler.plan import Body, Phase, Plan, plan_backward, plan_forward
 from recurnn.compiler.trace import Step, trace
 
@@ -75,19 +75,6 @@ class Text:
     def lines(self, values: Iterable[Value]) -> list[str]:
         """``name = expression`` for each value that is not written inside another."""
         return [f"{self.names[v]} = {self.expression(v)}" for v in values if v in self.names]
-
-
-def reachable(ends: Iterable[Value]) -> list[Value]:
-    """The values that the ends are computed from, in order of evaluation."""
-    seen: set[Value] = set()
-    queue = list(ends)
-    while queue:
-        value = queue.pop()
-        if value not in seen:
-            seen.add(value)
-            queue += value.args
-            queue += [v for _, _, v in value.data] if value.op == "product" else []
-    return sorted(seen, key=lambda v: v.index)
 
 
 def show_trace(step: Step) -> str:
