@@ -45,7 +45,7 @@ def check_parameters(cell: Cell, x: Tensor, parameters: Mapping[str, Tensor] | B
     """Refuse weights that are not the cell's, or not of the input's type and device."""
     name = type(cell).__name__
     if isinstance(parameters, Bound):
-        parameters = {k: parameters.tensors[p[0].tensor] for k, p in parameters.binding.pieces}
+        parameters = {parameters.binding.pieces[0][0]: parameters.tensors[0]}
     else:
         wanted = {k: cell.shape(s) for k, s in cell.weights.items() if k not in cell.absent}
         for key in parameters:

@@ -80,7 +80,7 @@ def scan(
         reverse: run from each row's last real step to step 0. Outputs stay at the steps of their
             inputs.
         parameters: weights by name to use instead of the cell's own; or a binding that says where
-            in some tensors they lie.
+            in some tensors they lie, for a cell that is never changed.
         return_states: ``"all"`` for each state at every step.
         return_gates: whether to return each gate at every step.
         engine: ``"reference"``, the plain loop over the step; ``"cpu"``, the compiled kernel; or
@@ -148,7 +148,8 @@ def _kernel(
     elif not isinstance(torch._C._functorch.peek_interpreter_stack(), type(None)):
         reason = "inside a torch.func transform only the reference runs"
     else:
-        found: tuple[int, str] = _prepare(
+        prepare = _prepare if bound is None else _prepare_bound
+        found: tuple[int, str] = prepare(
             cell, x.dtype, x.device, wanted, None if bound is None else bound.binding
         )
         number, reason = found
@@ -183,6 +184,17 @@ def _prepare(
         return compiler.prepare(cell, dtype, wanted, binding, _for_derivatives), ""
     except compiler.Unsupported as unsupported:
         return -1, str(unsupported)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@functools.cache
+def _prepare_bound(
+    cell: Cell, dtype: torch.dtype, device: torch.device, wanted: tuple[str, ...],
+    binding: Binding,
+) -> tuple[int, str]:  # fmt: skip
+    """As `_prepare`, for a cell that only describes a layer and never changes."""
+    found: tuple[int, str] = _prepare(cell, dtype, device, wanted, binding)
+    return found
 
 
 def why_not_compiled(cell: Cell, dtype: torch.dtype, device: torch.device) -> str:

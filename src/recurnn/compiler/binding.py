@@ -29,6 +29,11 @@ class Binding:
 
     pieces: tuple[tuple[str, tuple[Piece, ...]], ...]
 
+    @property
+    def tensors(self) -> int:
+        """How many tensors there are."""
+        return 1 + max((p.tensor for _, pieces in self.pieces for p in pieces), default=-1)
+
     @classmethod
     def own(cls, names: Iterable[str]) -> Binding:
         """Every weight a tensor of its own, in the order of the names."""

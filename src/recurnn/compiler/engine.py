@@ -48,12 +48,12 @@ class Compiled:
         cell, sizes = self.cell, self.cell.sizes
         self.states = list(cell.states)
         self.kept = [k for k in self.states if k not in self.wanted]
+        self.no_lasts = [None] * len(self.states)
         self.shapes = cell.shapes()
         self.widths = [sizes[w] for w in cell.states.values()]
         self.wanted_widths = [sizes[self.kernel.step.value(k).width] for k in self.wanted]
         self.kept_widths = [sizes[cell.states[k]] for k in self.kept]
-        self.saved_room = self.kernel.saved_room(sizes)
-        self.tensors = 1 + max(p.tensor for _, pieces in self.binding.pieces for p in pieces)
+        self.kept_widths.append(self.kernel.saved_room(sizes))
         # Of a weight that the step does not use, or not for anything wanted, the gradient is zero.
         back = self.kernel.back
         self.every_weight_counts = {*back.outer, *back.vectors} >= set(self.shapes)
@@ -183,9 +183,7 @@ def run(
             x, list(starts), list(weights), lengths, reset, reverse, number, keep
         )
     elif keep:
-        out = _Scan.apply(  # type: ignore[no-untyped-call]
-            number, lengths, reset, reverse, x, *starts, *weights
-        )
+        out = _apply(number, lengths, reset, reverse, x, *starts, *weights)
     else:
         out = _forward(c, x, starts, weights, lengths, reset, reverse=reverse, keep=False)
     n = len(c.wanted)
@@ -214,42 +212,42 @@ class _Scan(torch.autograd.Function):
         return (None, None, None, None, *found)
 
 
+# What `_Scan.apply` comes to when no torch.func transform is active, and in one none comes here.
+_apply: Callable[..., tuple[Tensor, ...]] = super(torch.autograd.Function, _Scan).apply
+
+
 def _forward(
     c: Compiled, x: Tensor, starts: Sequence[Tensor | None], weights: Sequence[Tensor],
     lengths: Tensor | None, reset: Tensor | None, *, reverse: bool, keep: bool,
 ) -> list[Tensor]:  # fmt: skip
     """What is wanted at every step, the last states, and if `keep` what the backward needs."""
-    if x.stride(-1) != 1:
-        x = x.contiguous()
+    x = _dense(x)
+    starts, weights = [_contiguous(s) for s in starts], [_contiguous(w) for w in weights]
+    reset = _contiguous(reset)
     T, B, _ = x.shape
-    starts = [s if s is None or s.is_contiguous() else s.contiguous() for s in starts]
-    weights = [w if w.is_contiguous() else w.contiguous() for w in weights]
     shape = Shape(
-        T, B, (x.stride()[:2],), tuple(s is not None for s in starts), lengths is not None,
+        T, B, (x.stride()[:2],), tuple([s is not None for s in starts]), lengths is not None,
         reset is not None, reverse, torch.get_num_threads(),
     )  # fmt: skip
     kind = "forward" if keep else "inference"
     layout = c.layout(kind, shape)
-    wanted = [x.new_empty(T, B, n) for n in c.wanted_widths]
-    lasts = [x.new_empty(B, n) for n in c.widths]
-    more = [x.new_empty(T, B, n) for n in c.kept_widths] if keep else []
-    saved = [x.new_empty(T, B, c.saved_room)] if keep else []
-    if B:
-        arrays = {"scratch": x.new_empty(layout.scratch), "x": x, "lengths": lengths,
-                  "reset": reset if reset is None else reset.contiguous()}  # fmt: skip
-        arrays |= {f"start {k}": s for k, s in zip(c.states, starts, strict=True)}
-        arrays |= {f"weight {k}": w for k, w in enumerate(weights)}
-        for k, y in zip(c.wanted, wanted, strict=True):
-            arrays[f"new {k}" if k in c.states else f"seen {k}"] = y
-        arrays |= {f"last {k}": y for k, y in zip(c.states, lasts, strict=True)}
-        arrays |= {f"new {k}": y for k, y in zip(c.kept, more, strict=False)}
-        arrays |= {"saved": y for y in saved}
-        c.kernel.run(kind, layout, [_address(arrays.get(k)) for k in layout.arrays])
-    return [*wanted, *lasts, *more, *saved]
+    out = [x.new_empty((T, B, n)) for n in c.wanted_widths]
+    out += [x.new_empty((B, n)) for n in c.widths]
+    if keep:
+        out += [x.new_empty((T, B, n)) for n in c.kept_widths]
+    if B:  # in the order of `layout.forward_arrays`
+        scratch = x.new_empty((layout.scratch,))
+        c.kernel.run(kind, layout, [scratch, x, lengths, reset, *starts, *weights, *out])
+    return out
 
 
-def _address(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
+def _dense(x: Tensor) -> Tensor:
+    """The array with its last dimension dense."""
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
+def _contiguous(array: Tensor | None) -> Tensor | None:
+    return array if array is None or array.is_contiguous() else array.contiguous()
 
 
 def _gradients(
@@ -259,47 +257,38 @@ def _gradients(
 ) -> list[Tensor | None]:  # fmt: skip
     """The gradients of x, of the initial states and of the weights, where they are wanted."""
     n, shown = len(c.states), len(c.wanted)
-    if x.stride(-1) != 1:
-        x = x.contiguous()
+    x = _dense(x)
+    starts, weights = [_contiguous(s) for s in starts], [_contiguous(w) for w in weights]
+    reset = _contiguous(reset)
+    seeds = [g if g is None else _dense(g) for g in gradients[:shown]]
+    lasts = [_contiguous(g) for g in gradients[shown:]]
     T, B, _ = x.shape
-    starts = [s if s is None or s.is_contiguous() else s.contiguous() for s in starts]
-    weights = [w if w.is_contiguous() else w.contiguous() for w in weights]
-    seeds = [
-        g if g is None or g.stride(-1) == 1 else g.contiguous() for g in gradients[:shown]
-    ]
-    lasts = [g if g is None or g.is_contiguous() else g.contiguous() for g in gradients[shown:]]
-    wants_x, wants_start, wants_weight = wants[0], wants[1 : 1 + n], wants[1 + n :]
+    wants_weight = wants[1 + n :]
     shape = Shape(
-        T, B, (x.stride()[:2], *(g if g is None else g.stride()[:2] for g in seeds)),
-        tuple(s is not None for s in starts), lengths is not None, reset is not None, reverse,
-        torch.get_num_threads(), (wants_x, *wants_weight), tuple(g is not None for g in lasts),
+        T, B, (x.stride()[:2], *[g if g is None else g.stride()[:2] for g in seeds]),
+        tuple([s is not None for s in starts]), lengths is not None, reset is not None, reverse,
+        torch.get_num_threads(), (wants[0], *wants_weight), tuple([g is not None for g in lasts]),
     )  # fmt: skip
     layout = c.layout("backward", shape)
     fresh = torch.empty_like if T and B and c.every_weight_counts else torch.zeros_like
-    dx = x.new_empty(T, B, x.shape[2]) if wants_x else None
+    dx = torch.empty_like(x, memory_format=torch.contiguous_format) if wants[0] else None
     if dx is not None and not c.kernel.plans["backward"].input:
         dx.zero_()
-    firsts = [x.new_empty(B, width) for width in c.widths]
+    firsts = [x.new_empty((B, width)) for width in c.widths]
     grads = [fresh(w) if wanted else None for w, wanted in zip(weights, wants_weight, strict=True)]
-    extra = [x.new_empty(rows, *weights[k].shape[1:]) for k, _, rows in layout.extra]
-    if B:
-        arrays: dict[str, Tensor | None] = {
-            "scratch": x.new_empty(layout.scratch), "x": x, "dx": dx, "lengths": lengths,
-            "reset": reset if reset is None else reset.contiguous(), "saved": kept[-1],
-        }  # fmt: skip
-        arrays |= {f"new {k}": y for k, y in zip([*c.wanted, *c.kept], kept, strict=False)}
-        arrays |= {f"seed {k}": g for k, g in zip(c.wanted, seeds, strict=True)}
-        for k, start, last, first in zip(c.states, starts, lasts, firsts, strict=True):
-            arrays |= {f"start {k}": start, f"last {k}": last, f"first {k}": first}
-        arrays |= {f"weight {k}": w for k, w in enumerate(weights)}
-        arrays |= {f"gradient {k}": g for k, g in enumerate(grads)}
-        arrays |= {f"extra {k}": g for k, g in enumerate(extra)}
-        c.kernel.run("backward", layout, [_address(arrays.get(k)) for k in layout.arrays])
+    extra = [x.new_empty((rows, *weights[k].shape[1:])) for k, _, rows in layout.extra]
+    if B:  # in the order of `layout.backward_arrays`
+        scratch = x.new_empty((layout.scratch,))
+        c.kernel.run(
+            "backward", layout,
+            [scratch, x, lengths, reset, *starts, *weights, *kept[:shown], *c.no_lasts,
+             *kept[shown:], dx, *seeds, *lasts, *firsts, *grads, *extra],
+        )  # fmt: skip
     for (k, row, rows), g in zip(layout.extra, extra, strict=True):
         total = grads[k]
         if total is not None and T and B:
             total[row : row + rows] += g
-    return [dx, *(g if w else None for g, w in zip(firsts, wants_start, strict=True)), *grads]
+    return [dx, *(g if w else None for g, w in zip(firsts, wants[1 : 1 + n], strict=True)), *grads]
 
 
 def _keep(
@@ -388,7 +377,7 @@ def _(
 ) -> list[Tensor]:  # fmt: skip
     c = _compiled[number]
     T, B = x.shape[:2]
-    rest = [*c.kept_widths, c.saved_room] if keep else []
+    rest = c.kept_widths if keep else []
     return [
         *(x.new_empty(T, B, n) for n in c.wanted_widths),
         *(x.new_empty(B, n) for n in c.widths),
@@ -429,12 +418,9 @@ def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
 
 
 def _registered_backward(ctx: Any, gradients: list[Tensor | None]) -> Any:
-    n = len(_compiled[ctx.options[1]].states)
-    saved = ctx.saved_tensors
-    m = _compiled[ctx.options[1]].tensors
-    inputs = saved[: 1 + n + m]
-    wants = [t is not None and t.requires_grad for t in inputs]
-    found = _backward(ctx, gradients, wants)
+    wants_x, wants_starts, wants_weights, *_ = ctx.needs_input_grad
+    n = len(wants_starts)
+    found = _backward(ctx, gradients, [wants_x, *wants_starts, *wants_weights])
     return found[0], found[1 : 1 + n], found[1 + n :], None, None, None, None, None
 
 

@@ -8,13 +8,24 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from recurnn.compiler.binding import Binding
 from recurnn.compiler.build import load
 from recurnn.compiler.cpp_text import runtime
 from recurnn.compiler.differentiate import Backward, differentiate
 from recurnn.compiler.emit_cpp import Emitted, emit
-from recurnn.compiler.layout import Builder, Layout, Shape, backward_layout, forward_layout, offset
+from recurnn.compiler.layout import (
+    MOST_EXTRA,
+    Builder,
+    Layout,
+    Shape,
+    array_names,
+    backward_layout,
+    forward_layout,
+    gradient_names,
+    offset,
+)
 from recurnn.compiler.ops import Unsupported
 from recurnn.compiler.plan import Plan, plan_backward, plan_forward
 from recurnn.compiler.trace import Step, trace
@@ -46,6 +57,8 @@ class Kernel:
         self.step = step or trace(cell)
         self.back: Backward = differentiate(self.step, wanted)
         observed = tuple(k for k in wanted if k not in self.step.states)
+        if sum(len(pairs) - 1 for pairs in self.back.outer.values()) > MOST_EXTRA:
+            raise Unsupported("the step uses its matrices too many times")
         self.wanted, self.dtype, self.name = wanted, dtype, type(cell).__name__
         self.plans: dict[str, Plan] = {
             "forward": plan_forward(self.step, self.back.saved, observed),
@@ -98,24 +111,29 @@ class Kernel:
             shape: of the call.
             binding: where the weights lie.
         """
+        keep = kind != "inference"
+        names = array_names(list(self.step.states), self.wanted, binding.tensors, keep=keep)
+        if kind == "backward":
+            names += gradient_names(list(self.step.states), self.wanted, binding.tensors)
         build = Builder(
-            self.plans[kind], self.emitted[kind], sizes, self.lanes, self.outer_room, shape, binding
-        )
+            self.plans[kind], self.emitted[kind], sizes, self.lanes, self.outer_room, shape,
+            binding, names,
+        )  # fmt: skip
         if kind == "backward":
             return backward_layout(build, shapes, self.back)
-        whole = self.step.states if kind == "forward" else self.wanted
-        return forward_layout(build, shapes, list(whole))
+        return forward_layout(build, shapes)
 
-    def run(self, kind: str, layout: Layout, addresses: Sequence[int | None]) -> None:
+    def run(self, kind: str, layout: Layout, tensors: Sequence[Tensor | None]) -> None:
         """Call a kernel.
 
         Args:
             kind: which.
             layout: of this shape of call.
-            addresses: of the arrays that the layout names, in its order; None for what is absent.
+            tensors: what the layout's arrays are, in its order; None for what is absent.
         """
         call = self._calls.get(kind)
         if call is None:
             call = self._calls[kind] = getattr(self.library(kind), kind)
             call.argtypes, call.restype = (ctypes.c_void_p, ctypes.c_void_p), None
-        call(layout.address, (ctypes.c_void_p * len(addresses))(*addresses))
+        addresses = [None if t is None else t.data_ptr() for t in tensors]
+        call(layout.address, layout.addresses(*addresses))

@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import torch
-
 from recurnn.compiler.binding import Binding
 from recurnn.compiler.differentiate import Backward
 from recurnn.compiler.emit_cpp import Emitted
@@ -22,6 +20,7 @@ from recurnn.compiler.plan import Group, Plan, dz_place
 
 P, I64, I32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
 SCRATCH, ZEROS, NONE = -1, -2, -1
+MOST_EXTRA = 16  # matrices that a step uses twice, each use beyond the first
 ALIGNED = 16  # elements: every piece of the scratch begins on a whole vector
 
 
@@ -97,13 +96,13 @@ class Layout:
 
     Attributes:
         call: the structure.
-        arrays: the names of the arrays whose addresses a call takes, the scratch first.
+        addresses: makes the C array of the addresses that a call takes.
         scratch: how many elements of working memory a call needs.
         extra: backward: (tensor, row, rows) of gradients that come in a second part, to be added.
     """
 
     call: Call
-    arrays: list[str]
+    addresses: Any
     scratch: int
     extra: list[tuple[int, int, int]] = field(default_factory=list)
     keep: list[Any] = field(default_factory=list)
@@ -136,15 +135,16 @@ class Builder:
         outer_room: elements that one thread needs for the weights' gradients.
         shape: of the call.
         binding: where the weights lie.
+        arrays: the names of the arrays that a call is given, in their order.
     """
 
     def __init__(
         self, plan: Plan, emitted: Emitted, sizes: Mapping[str, int], lanes: int,
-        outer_room: int, shape: Shape, binding: Binding,
+        outer_room: int, shape: Shape, binding: Binding, arrays: list[str],
     ) -> None:  # fmt: skip
         self.plan, self.emitted, self.sizes, self.lanes = plan, emitted, sizes, lanes
         self.outer_room, self.shape, self.pieces = outer_room, shape, dict(binding.pieces)
-        self.arrays = ["scratch", "x", "lengths", "reset"]
+        self.arrays = arrays
         self.used = 0
         self.places: dict[str, Any] = {}
         self.keep: list[Any] = []
@@ -166,8 +166,6 @@ class Builder:
 
     def number(self, name: str) -> int:
         """The number of an array."""
-        if name not in self.arrays:
-            self.arrays.append(name)
         return self.arrays.index(name)
 
     # ---- streams
@@ -292,7 +290,8 @@ class Builder:
             vectors=len(vectors), descending=int(descending), reverse=int(s.reverse),
             threads=threads, pool=int(not _forked), split_units=int(split), chunk=chunk, **more,
         )  # fmt: skip
-        return Layout(call, self.arrays, self.used + self.lanes, keep=self.keep)
+        addresses = P * (len(self.arrays) + MOST_EXTRA)
+        return Layout(call, addresses, self.used + self.lanes, keep=self.keep)
 
 
 def offset(widths: Sequence[str], sizes: Mapping[str, int], lanes: int) -> int:
@@ -305,15 +304,39 @@ def power_of_two(n: float) -> int:
     return 1 << max(int(n).bit_length() - 1, 0) if n >= 1 else 1
 
 
-def forward_layout(
-    build: Builder, shapes: Mapping[str, tuple[int, ...]], whole: Sequence[str]
-) -> Layout:
+def array_names(
+    states: Sequence[str], wanted: Sequence[str], tensors: int, *, keep: bool
+) -> list[str]:
+    """The arrays of a forward call in their order; with `keep`, those of the backward pass too."""
+    return [
+        "scratch", "x", "lengths", "reset",
+        *(f"start {k}" for k in states),
+        *(f"weight {k}" for k in range(tensors)),
+        *(f"{'new' if k in states else 'seen'} {k}" for k in wanted),
+        *(f"last {k}" for k in states),
+        *(f"new {k}" for k in states if keep and k not in wanted),
+        *(["saved"] if keep else []),
+    ]  # fmt: skip
+
+
+def gradient_names(states: Sequence[str], wanted: Sequence[str], tensors: int) -> list[str]:
+    """What a backward call is given beside the arrays of the forward call."""
+    return [
+        "dx",
+        *(f"seed {k}" for k in wanted),
+        *(f"gradient last {k}" for k in states),
+        *(f"first {k}" for k in states),
+        *(f"gradient {k}" for k in range(tensors)),
+        *(f"extra {k}" for k in range(MOST_EXTRA)),
+    ]
+
+
+def forward_layout(build: Builder, shapes: Mapping[str, tuple[int, ...]]) -> Layout:
     """Lay out a forward call.
 
     Args:
         build: with the plan and the shape.
         shapes: of each weight.
-        whole: the states that are given at every step.
     """
     plan, s, sizes = build.plan, build.shape, build.sizes
     room = build.room("hoisted")
@@ -324,7 +347,7 @@ def forward_layout(
     back = 1 if s.reverse else -1
     for given, (k, width) in zip(s.starts, plan.last.items(), strict=True):
         n, first = sizes[width], f"start {k}" if given else ""
-        if k in whole:
+        if f"new {k}" in build.arrays:
             build.whole(f"new_{k}", f"new {k}", n)
         else:
             build.ring(f"new_{k}", n, 2)
@@ -333,7 +356,10 @@ def forward_layout(
     for stream, width in plan.given.items():
         if stream.startswith("seen_"):
             build.whole(stream, f"seen {stream[5:]}", sizes[width])
-    build.whole("saved", "saved", build.room("saved"))
+    if "saved" in build.arrays:
+        build.whole("saved", "saved", build.room("saved"))
+    else:
+        build.nothing("saved")
     build.ring("kept", build.room("kept"), 1)
     return build.finish(shapes, descending=s.reverse, chunk=chunk)
 
@@ -360,7 +386,7 @@ def backward_layout(
     build.whole("dx", "dx", sizes["I"])
     widths = {k: sizes[v.width] for k, v in back.gradients.items()}
     for k, start, last in zip(states, s.starts, s.lasts, strict=True):
-        n, first = widths[k], f"last {k}" if last else ""
+        n, first = widths[k], f"gradient last {k}" if last else ""
         build.whole(f"new_{k}", f"new {k}", n)
         build.again(f"old_{k}", f"new_{k}", shift=before, first=f"start {k}" if start else "")
         if k in back.carries:
@@ -466,8 +492,3 @@ class _Sums:
         if place is None or place.stream == "kept":
             place = next(p for p in plan.stores[operand] if p.stream == "operands")
         return FactorAt(plan.streams.index(place.stream), build.offset(place.before), width)
-
-
-def threads_now() -> int:
-    """How many threads torch may use."""
-    return torch.get_num_threads()

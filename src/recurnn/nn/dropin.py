@@ -43,25 +43,25 @@ class _Scanned:
                     bias=layer.bias,
                 )
                 start = None if state is None else tuple(s[k * D + d] for s in state)
-                weights = self._weights(layer, k, reverse=d == 1)
-                result = scan(cell, x, start, parameters=weights, reverse=d == 1)
+                result = scan(
+                    cell, x, start, parameters=self._weights(layer, k, d), reverse=d == 1
+                )
                 outputs.append(result.output)
                 last.append(tuple(result.state.values()))
             x = outputs[0] if D == 1 else torch.cat(outputs, dim=-1)
             if layer.dropout > 0 and k < layer.num_layers - 1:
                 x = F.dropout(x, layer.dropout, layer.training)
+        if len(last) == 1:
+            return x, tuple(s.unsqueeze(0) for s in last[0])
         return x, tuple(torch.stack(states) for states in zip(*last, strict=True))
 
-    def _weights(self, layer: nn.RNNBase, k: int, *, reverse: bool) -> Bound:
-        """Torch's stacked weights of layer k, bound to the names of our cell."""
-        suffix = f"_l{k}_reverse" if reverse else f"_l{k}"
-        names = ["weight_ih", "weight_hh"]
-        names += ["bias_ih", "bias_hh"] if layer.bias else []
-        names += ["weight_hr"] if layer.proj_size else []
+    def _weights(self, layer: nn.RNNBase, k: int, d: int) -> Bound:
+        """Torch's stacked weights of layer k in direction d, bound to the names of our cell."""
         binding = _binding(
             self.gates, layer.hidden_size, bias=layer.bias, projected=layer.proj_size > 0
         )
-        return Bound(binding, [getattr(layer, name + suffix) for name in names])
+        names = _names(k, d, bias=layer.bias, projected=layer.proj_size > 0)
+        return Bound(binding, [getattr(layer, name) for name in names])
 
     def _batched(
         self, layer: nn.RNNBase, x: Tensor | PackedSequence, state: tuple[Tensor, ...] | None
@@ -90,6 +90,15 @@ class _Scanned:
         if single:
             return y.squeeze(1), tuple(s.squeeze(1) for s in last)
         return (y.transpose(0, 1) if layer.batch_first else y), last
+
+
+@functools.cache
+def _names(k: int, d: int, *, bias: bool, projected: bool) -> list[str]:
+    """Torch's names of the weights of layer k in direction d, in its order."""
+    names = ["weight_ih", "weight_hh"]
+    names += ["bias_ih", "bias_hh"] if bias else []
+    names += ["weight_hr"] if projected else []
+    return [f"{name}_l{k}{'_reverse' if d else ''}" for name in names]
 
 
 @functools.cache
