@@ -6,7 +6,6 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from kernel_bench.shapes import PASSES, Shape, letters
 from kernel_bench.timing import Time
@@ -97,9 +96,3 @@ def losses_in_words(rows: Iterable[Row]) -> str:
     return f"Slower than the best peer: {'; '.join(lost)}." if lost else (
         "Slower than the best peer: nowhere beyond noise."
     )  # fmt: skip
-
-
-def from_json(row: dict[str, Any]) -> Row:
-    """A row as `dataclasses.asdict` and JSON leave it."""
-    times = {kind: {name: Time(**t) for name, t in row[kind].items()} for kind in PASSES}
-    return Row(row["cell"], tuple(row["shape"]), row["flops"], **times)

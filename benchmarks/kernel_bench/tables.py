@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kernel_bench.shapes import PASSES, Shape, letters
+from kernel_bench.shapes import PASSES, letters
 from kernel_bench.summary import (
     LAYER,
     ONE_STEP,
@@ -13,12 +13,11 @@ from kernel_bench.summary import (
     Row,
     Times,
     best_peer,
-    losses_in_words,
+    losses,
     ratio,
     summary,
     verdict,
 )
-from kernel_bench.timing import Time
 
 DASH = "–"
 SHOWN = ("torch", "jax", "onnxruntime")
@@ -88,20 +87,25 @@ def block(rows: Sequence[Row], cells: Sequence[str], peak: float | None, machine
     for shape in dict.fromkeys(tuple(row.shape) for row in rows):
         times = [found[cell, shape].times(kind) for cell in cells for kind in PASSES]
         text.append(f"| {letters(shape)} | {' | '.join(map(_entry, times))} |")
-    text += ["", losses_in_words(rows), ""]
+    lost, total = len(losses(rows)), len(rows) * len(PASSES)
+    text += ["", f"Slower than the best peer on {lost} of {total}, in bold; beyond noise, that is, "
+             "where the quartiles of the two do not overlap.", ""]  # fmt: skip
     text += [f"- {summary(cell, rows)}." for cell in cells]
     notes = [f"{row.cell}: {note}" for row in rows if (note := _note(row.forward))]
     text += ["", *[f"One step, {'; '.join(notes)}.", ""] * bool(notes)]
     reached = ""
     if peak:
         best = max((row.rate(kind) for row in rows for kind in PASSES), default=0)
-        reached = f" The fastest of these makes {best:.0f} of the {peak:.0f} GFLOP/s that it has."
+        reached = (
+            f" The fastest of these makes {best:.0f} GFLOP/s; multiply-adds alone, {peak:.0f}."
+        )
     text.append(f"{machine}.{reached}")
     return "\n".join(text)
 
 
-def _entry(times: dict[str, Time]) -> str:
-    return f"{times[OURS].median:.3g} ms, ×{ratio(times):.2f} {best_peer(times)}"
+def _entry(times: Times) -> str:
+    text = f"{times[OURS].median:.3g} ms, ×{ratio(times):.2f} {best_peer(times)}"
+    return f"**{text}**" if verdict(times) == "slower" else text
 
 
 def renewed(readme: str, text: str) -> str:
@@ -115,8 +119,3 @@ def renewed(readme: str, text: str) -> str:
         raise SystemExit(f"the README lacks the marks {begin} and {end}")
     pattern = f"{re.escape(begin)}.*{re.escape(end)}"
     return re.sub(pattern, lambda _: f"{begin}\n{text}\n{end}", readme, flags=re.DOTALL)
-
-
-def complete(rows: Sequence[Row], cells: Sequence[str], shapes: Sequence[Shape]) -> bool:
-    """Whether there is a row for each cell and shape, which the README's table needs."""
-    return {(row.cell, tuple(row.shape)) for row in rows} >= {(c, s) for c in cells for s in shapes}

@@ -16,7 +16,7 @@ from typing import Any
 Run = Callable[[], Any]
 SETTLE = 0.01  # seconds of calls that are not measured, at least one call
 BLOCK = 0.03  # seconds of calls that are measured, within FEWEST and MOST
-FEWEST, MOST = 2, 500
+FEWEST, MOST = 3, 500
 
 
 @dataclass(frozen=True)
