@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def main() -> None:
     whole = "main" in options.only and shapes == SHAPES and set(options.cells) == set(GATES)
     if options.write_readme and not whole:
         raise SystemExit("--write-readme needs the main part, all cells and all shapes.")
-    print(machine(), flush=True)
+    print(f"{machine()}; load average before: {os.getloadavg()[0]:.1f} (idle: 0)", flush=True)
     if "main" in options.only:
         part_main(options, shapes)
     if "variants" in options.only:
