@@ -33,7 +33,7 @@ format: $(VENV)/.dev  ## put the code into its form
 
 bench: bench-kernels bench-forecast  ## every benchmark there is
 
-bench-kernels: $(VENV)/.dev  ## the compiled kernels beside torch and jax
+bench-kernels: $(VENV)/.bench  ## the compiled kernels beside torch, jax and onnxruntime
 	$(BIN)/python benchmarks/kernels.py
 
 bench-forecast: $(VENV)/.dev  ## the electricity load: networks beside baselines
@@ -52,4 +52,8 @@ $(VENV)/.run: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.run
 	$(PIP) --editable '.[dev]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) --editable '.[dev,bench]'
 	touch $@
