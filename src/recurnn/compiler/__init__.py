@@ -2,8 +2,8 @@
 
 Its stages, each a module: `trace` (step to graph), `differentiate` (its backward), `plan`
 (phases and where values live), `emit_cpp` (C++), `build` (library, cached), `kernel` (calls on
-tensors), `engine` (one operation of torch). `show` prints each of them. ``recurrence.h`` is what
-every kernel shares.
+tensors), `engine` (one operation of torch). `show` prints each of them. ``vectors.h`` and
+``recurrence.h`` are what every kernel shares.
 """
 
 from recurnn.compiler.engine import prepare, run
