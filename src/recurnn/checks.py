@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from recurnn.cells import Cell
+from recurnn.compiler import Bound
 from recurnn.errors import ConfigError, ShapeError, one_of
 
 State = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
@@ -40,10 +41,12 @@ def check_input(cell: Cell, x: Tensor) -> None:
         )
 
 
-def check_parameters(cell: Cell, x: Tensor, parameters: Mapping[str, Tensor] | None) -> None:
+def check_parameters(cell: Cell, x: Tensor, parameters: Mapping[str, Tensor] | Bound) -> None:
     """Refuse weights that are not the cell's, or not of the input's type and device."""
     name = type(cell).__name__
-    if parameters is not None:
+    if isinstance(parameters, Bound):
+        parameters = {k: parameters.tensors[p[0].tensor] for k, p in parameters.binding.pieces}
+    else:
         wanted = {k: cell.shape(s) for k, s in cell.weights.items() if k not in cell.absent}
         for key in parameters:
             if key not in wanted:
@@ -55,7 +58,7 @@ def check_parameters(cell: Cell, x: Tensor, parameters: Mapping[str, Tensor] | N
                     f"{name}: the given weights do not fit the cell.\n  {key} is "
                     f"{'missing' if got is None else list(got)}; expected {list(shape)}."
                 )
-    for key, weight in (parameters or cell.tensors()).items():
+    for key, weight in parameters.items():
         if weight.dtype != x.dtype or weight.device != x.device:
             raise ShapeError(
                 f"{name}: the input and the weights differ in type or device.\n"
@@ -65,12 +68,14 @@ def check_parameters(cell: Cell, x: Tensor, parameters: Mapping[str, Tensor] | N
         break  # one stands for all: they are made and moved together
 
 
-def named_state(cell: Cell, x: Tensor, state: State | None, what: str) -> dict[str, Tensor]:
-    """Any accepted form of the states as a mapping in the cell's order, checked."""
+def named_state(
+    cell: Cell, x: Tensor, state: State | None, what: str
+) -> dict[str, Tensor] | None:
+    """Any accepted form of the states as a mapping in the cell's order, checked; or None."""
+    if state is None:
+        return None
     name, B = type(cell).__name__, x.shape[1]
     sizes = {k: cell.sizes[letter] for k, letter in cell.states.items()}
-    if state is None:
-        return {k: x.new_zeros(B, size) for k, size in sizes.items()}
     if isinstance(state, Mapping):
         named = dict(state)
     else:
@@ -112,8 +117,8 @@ def _state_message(name: str, what: str, k: str, got: list[int], x: Tensor, size
     return "\n".join(lines)
 
 
-def real_steps(cell: Cell, x: Tensor, lengths: Tensor | Sequence[int] | None) -> Tensor | None:
-    """[T, B], true where a row has a real step; None if every step is real."""
+def check_lengths(cell: Cell, x: Tensor, lengths: Tensor | Sequence[int] | None) -> Tensor | None:
+    """The real steps of each row, int64 [B] on the input's device; None if every step is real."""
     if lengths is None:
         return None
     T, B = x.shape[:2]
@@ -139,7 +144,7 @@ def real_steps(cell: Cell, x: Tensor, lengths: Tensor | Sequence[int] | None) ->
                 f"  lengths go from {low} to {high}; expected 0 to T = {T}, because x is "
                 f"{list(x.shape)}."
             )
-    return torch.arange(T, device=x.device).unsqueeze(1) < lengths
+    return lengths.to(torch.int64)
 
 
 def check_reset(cell: Cell, x: Tensor, reset: Tensor | None) -> Tensor | None:

@@ -20,11 +20,12 @@ from recurnn.cells import Cell
 from recurnn.checks import (
     State,
     check_input,
+    check_lengths,
     check_parameters,
     check_reset,
     named_state,
-    real_steps,
 )
+from recurnn.compiler import Binding, Bound
 from recurnn.errors import EngineError, one_of
 
 log = logging.getLogger("recurnn")
@@ -56,7 +57,7 @@ def scan(
     reset: Tensor | None = None,
     reset_state: State | None = None,
     reverse: bool = False,
-    parameters: Mapping[str, Tensor] | None = None,
+    parameters: Mapping[str, Tensor] | Bound | None = None,
     return_states: Literal["last", "all"] = "last",
     return_gates: bool = False,
     engine: str = "auto",
@@ -78,7 +79,8 @@ def scan(
             default.
         reverse: run from each row's last real step to step 0. Outputs stay at the steps of their
             inputs.
-        parameters: weights by name to use instead of the cell's own.
+        parameters: weights by name to use instead of the cell's own; or a binding that says where
+            in some tensors they lie.
         return_states: ``"all"`` for each state at every step.
         return_gates: whether to return each gate at every step.
         engine: ``"reference"``, the plain loop over the step; ``"cpu"``, the compiled kernel; or
@@ -104,27 +106,27 @@ def scan(
     if return_states not in ("last", "all"):
         raise one_of("return_states", return_states, ("last", "all"))
     check_input(cell, x)
-    check_parameters(cell, x, parameters)
+    weights = parameters if parameters is not None else cell.tensors()
+    check_parameters(cell, x, weights)
     start = named_state(cell, x, state, "state")
     restart = named_state(cell, x, reset_state, "reset_state") if reset is not None else None
-    real = real_steps(cell, x, lengths)
-    boundary = check_reset(cell, x, reset)
-    if real is not None:
-        # A masked row still enters the products; zero it, since 0 · NaN would reach the weights.
-        x = torch.where(real.unsqueeze(-1), x, 0)
-        boundary = None if boundary is None else boundary & real
+    lengths = check_lengths(cell, x, lengths)
+    reset = check_reset(cell, x, reset)
     states = tuple(cell.states) if return_states == "all" else ()
     gates = cell.gates if return_gates else ()
     wanted = tuple(dict.fromkeys([cell.output, *states, *gates]))
-    number = _kernel(cell, x, engine, wanted, restarts=reset_state is not None)
+    bound = weights if isinstance(weights, Bound) else None
+    number = _kernel(cell, x, engine, wanted, bound, restarts=reset_state is not None)
     if number is None:
+        if isinstance(weights, Bound):
+            weights = weights.binding.weights(weights.tensors, cell.shapes())
         last, trace = _reference(
-            cell, x, start, restart, real, boundary, reverse, parameters, wanted
+            cell, x, start, restart, lengths, reset, reverse, weights, wanted
         )
     else:
-        weights = cell.tensors() if parameters is None else parameters
-        lengths = None if real is None else real.sum(0)
-        last, trace = compiler.run(number, x, start, weights, lengths, boundary, reverse=reverse)
+        tensors = bound.tensors if bound else [weights[k] for k in cell.shapes()]
+        starts = [None] * len(cell.states) if start is None else list(start.values())
+        last, trace = compiler.run(number, x, starts, tensors, lengths, reset, reverse=reverse)
     return ScanResult(
         trace[cell.output],
         last,
@@ -134,8 +136,9 @@ def scan(
 
 
 def _kernel(
-    cell: Cell, x: Tensor, engine: str, wanted: tuple[str, ...], *, restarts: bool
-) -> int | None:
+    cell: Cell, x: Tensor, engine: str, wanted: tuple[str, ...], bound: Bound | None, *,
+    restarts: bool,
+) -> int | None:  # fmt: skip
     """The compiled cell's number, or None where the reference is to run."""
     if engine == "reference":
         return None
@@ -145,7 +148,9 @@ def _kernel(
     elif not isinstance(torch._C._functorch.peek_interpreter_stack(), type(None)):
         reason = "inside a torch.func transform only the reference runs"
     else:
-        found: tuple[int, str] = _prepare(cell, x.dtype, x.device, wanted)
+        found: tuple[int, str] = _prepare(
+            cell, x.dtype, x.device, wanted, None if bound is None else bound.binding
+        )
         number, reason = found
         if not reason:
             return int(number)
@@ -168,20 +173,21 @@ def _say_once(name: str, reason: str) -> None:
 # torch.compile asks once and does not look inside
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _prepare(
-    cell: Cell, dtype: torch.dtype, device: torch.device, wanted: tuple[str, ...]
-) -> tuple[int, str]:
+    cell: Cell, dtype: torch.dtype, device: torch.device, wanted: tuple[str, ...],
+    binding: Binding | None,
+) -> tuple[int, str]:  # fmt: skip
     """The number of the compiled cell and no reason, or a reason why there is none."""
     if device.type != "cpu":
         return -1, f"there is no kernel for {device.type}"
     try:
-        return compiler.prepare(cell, dtype, wanted, _for_derivatives), ""
+        return compiler.prepare(cell, dtype, wanted, binding, _for_derivatives), ""
     except compiler.Unsupported as unsupported:
         return -1, str(unsupported)
 
 
 def why_not_compiled(cell: Cell, dtype: torch.dtype, device: torch.device) -> str:
     """Why the reference runs on inputs of this type and device; empty if the kernel does."""
-    found: tuple[int, str] = _prepare(cell, dtype, device, (cell.output,))
+    found: tuple[int, str] = _prepare(cell, dtype, device, (cell.output,), None)
     return found[1]
 
 
@@ -191,40 +197,44 @@ def _for_derivatives(
     state: dict[str, Tensor],
     parameters: Mapping[str, Tensor],
     lengths: Tensor | None,
-    boundary: Tensor | None,
+    reset: Tensor | None,
     reverse: bool,
     wanted: tuple[str, ...],
 ) -> list[Tensor]:
     """The reference with the kernel's arguments and results, for gradients of gradients."""
-    real = None
-    if lengths is not None:
-        real = torch.arange(x.shape[0], device=x.device).unsqueeze(1) < lengths
-    zeros = {k: torch.zeros_like(s) for k, s in state.items()}
-    last, trace = _reference(cell, x, state, zeros, real, boundary, reverse, parameters, wanted)
+    last, trace = _reference(cell, x, state, None, lengths, reset, reverse, parameters, wanted)
     return [*(trace[k] for k in wanted), *last.values()]
 
 
 def _reference(
     cell: Cell,
     x: Tensor,
-    state: dict[str, Tensor],
+    state: dict[str, Tensor] | None,
     restart: dict[str, Tensor] | None,
-    real: Tensor | None,
-    boundary: Tensor | None,
+    lengths: Tensor | None,
+    reset: Tensor | None,
     reverse: bool,
-    parameters: Mapping[str, Tensor] | None,
+    parameters: Mapping[str, Tensor],
     wanted: tuple[str, ...],
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The definition: one `step` after another. Returns last states, and all wanted values."""
     T = x.shape[0]
+    zeros = {k: x.new_zeros(x.shape[1], cell.sizes[n]) for k, n in cell.states.items()}
+    state, restart = state or zeros, restart or zeros
+    real = None
+    if lengths is not None:
+        real = torch.arange(T, device=x.device).unsqueeze(1) < lengths
+        # A masked row still enters the products; zero it, since 0 · NaN would reach the weights.
+        x = torch.where(real.unsqueeze(-1), x, 0)
+        reset = None if reset is None else reset & real
     p = cell.bind(parameters)
     history: list[dict[str, Tensor]] = []
     for t in reversed(range(T)) if reverse else range(T):
-        # Forward, a boundary at t cuts t−1 → t; in reverse it cuts t → t−1, that is, t+1 → t is
-        # cut by the boundary at t+1.
+        # Forward, a reset at t cuts t−1 → t; in reverse it cuts t → t−1, that is, t+1 → t is
+        # cut by the reset at t+1.
         cut = t + 1 if reverse else t
-        if boundary is not None and restart is not None and cut < T:
-            new = boundary[cut].unsqueeze(-1)
+        if reset is not None and cut < T:
+            new = reset[cut].unsqueeze(-1)
             state = {k: torch.where(new, restart[k], s) for k, s in state.items()}
         values = cell.apply_step(p, x[t], *state.values())
         kept = {k: values[k] for k in wanted}

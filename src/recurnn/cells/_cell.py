@@ -194,6 +194,10 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
         """Letters to numbers: ``"H I"`` is ``(H, I)``."""
         return tuple(self.sizes[letter] for letter in letters.split())
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each weight that the cell has, by name."""
+        return {k: self.shape(v) for k, v in self.weights.items() if k not in self.absent}
+
     def reset_parameters(self) -> None:
         """Draw the weights afresh, by the scheme given as `init`."""
         _init.initialise(self, self.init)

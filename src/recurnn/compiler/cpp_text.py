@@ -1,4 +1,4 @@
-"""The C++ that is the same for every kernel: its two headers, and the frame of a tile."""
+"""The C++ that is the same for every kernel: its headers, and the frame of a tile."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ RESERVED = frozenset(
         "unit",
         "left",
         "row",
-        "call",
+        "scan",
+        "M_",
         "panel",
         "operand",
-        "weights",
         "member",
         "members",
         "team",
@@ -63,11 +63,13 @@ RESERVED = frozenset(
     ]
 )
 
+HEADERS = ("vectors.h", "products.h", "threads.h", "recurrence.h")
+
 
 def runtime() -> str:
-    """The text of vectors.h and recurrence.h."""
+    """The text that opens every kernel: the headers, each after those that it needs."""
     folder = resources.files("recurnn.compiler")
-    return "".join(folder.joinpath(name).read_text() for name in ("vectors.h", "recurrence.h"))
+    return "\n".join(folder.joinpath(name).read_text() for name in HEADERS)
 
 
 def tile_text(
@@ -93,30 +95,29 @@ def tile_text(
         sizes: the sizes that the products use, and those that the body uses, as C++.
         units: the number of units, as C++.
     """
-    # The body is compiled once, not once for every size of tile: its products come to it in
-    # memory, which costs little beside making them.
-    before = "\n".join(f"        {line}" for line in lines)
+    # The products come to the body in memory, which costs little beside making them; so neither
+    # has to be compiled once for every size of tile.
+    most = f"rows_of({max(counts)})" if counts else "8"
+    before = "".join(f"        {line}\n" for line in lines)
     body = "\n".join(f"                {line}" for line in inner)
-    rows = f"rows_of({max(counts)})" if counts else "4"
-    passed = "".join(f", &product{k}[0][0]" for k in range(len(counts)))
+    room = "".join(
+        f"        V product{k}[M * {count} * U];\n" for k, count in enumerate(counts)
+    ) + ("        const T* operand[M];\n" if counts else "")
+    passed = "".join(f", product{k}" for k in range(len(counts)))
     taken = "".join(f", const V* product{k}" for k in range(len(counts)))
     return f"""struct {name} {{
-    static constexpr int letter = {letter}, U = {U}, M = {rows};
-    static NOINLINE void body(const Call& call, Row* row, int M, int N, int panel{taken}) {{
+    static constexpr int letter = {letter}, U = {U}, M = {most};
+    static void body(const Scan& scan, Row* row, int M_, int N, int panel{taken}) {{
         {sizes[1]}
-        for (int m_ = 0; m_ < M; m_++)
+        for (int m_ = 0; m_ < M_; m_++)
             for (int n_ = 0; n_ < N; n_++) {{
-                int unit = (panel * U + n_) * LANES, left = {units} - unit;
-                if (left <= 0) break;
+                const int unit = (panel * U + n_) * LANES, left = {units} - unit;
 {body}
-                /*end*/
             }}
     }}
-    template <int M, int N>
-    INLINE void tile(const Call& call, Row* row, int panel) {{
+    static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {{
         {sizes[0]}
-{before}
-        body(call, row, M, N, panel{passed});
+{room}{before}        body(scan, row, M_, N, panel{passed});
     }}
 }};
 """

@@ -45,24 +45,35 @@ def emit(
         header: the comment that opens the kernel.
     """
     writer = _Writer(plan, kind, letters, vectors, names)
-    hoists, phases, finish = [], [], []
-    for k, group in enumerate(plan.hoisted):
-        body = Body(group.units, [group])
-        hoists.append(writer.tile(f"Hoisted{k}", body, _hoist_stores(plan, group)))
+    hoists = [
+        writer.tile(f"Hoisted{k}", Body(group.units, [group]), _homes(plan, group))
+        for k, group in enumerate(plan.hoisted)
+    ]
+    phases = []
     for k, phase in enumerate(plan.phases):
         tiles = [
             writer.tile(f"Phase{k}_{units}", body, plan.stores)
             for units, body in phase.bodies.items()
         ]
         phases.append((writer.scalars(k, phase.scalars), tiles))
-    for units, body in plan.finish.bodies.items():
-        letter, state = units.split(":")
-        finish.append(writer.finish(f"Finish_{state}", letter, state, body))
-    return Emitted(writer.assemble(header, hoists, phases, finish), letters, vectors, writer.groups)
+    finish = [
+        writer.tile(f"Finish_{state}", body, {body.values[-1]: [Place(f"first_{state}")]})
+        for state, body in plan.finish.items()
+    ]
+    inputs = [
+        writer.tile("Input", Body(group.units, [group]), {group.outputs[0]: [Place("dx")]})
+        for group in plan.input
+    ]
+    text = writer.assemble(header, hoists, phases, finish, inputs)
+    return Emitted(text, letters, vectors, writer.groups)
 
 
-def _hoist_stores(plan: Plan, group: Group) -> dict[Value, list[Place]]:
+def _homes(plan: Plan, group: Group) -> dict[Value, list[Place]]:
     return {v: [plan.homes[v]] for v in group.outputs}
+
+
+PADDED = frozenset(["hoisted", "saved", "kept", "dz", "past", "operands", "sums"])
+"""The streams whose rows are whole vectors, so that nothing in them needs an end."""
 
 
 class _Writer:
@@ -101,7 +112,7 @@ class _Writer:
         names = []
         for k, letter in enumerate(self.letters):
             if f"size_{letter}" in text or f"room_{letter}" in text:
-                names.append(f"size_{letter} = call.size[{k}]")
+                names.append(f"size_{letter} = scan.size[{k}]")
             if f"room_{letter}" in text:
                 names.append(f"room_{letter} = padded(size_{letter})")
         return f"const int {', '.join(names)};" if names else ""
@@ -124,13 +135,16 @@ class _Writer:
                 return f"broadcast(({self.pointer(plan.homes[value])})[0])"
             return f"broadcast(row[m_].s[{self.scalar(value)}])"
         if value.op == "vector":
-            return f"load(call.vector[{self.vectors.index(value.data)}] + unit, left)"
+            return f"load(scan.vector[{self.vectors.index(value.data)}] + unit)"
         place = (
             Place(f"{value.op}_{value.data}")
             if value.op in ("carry", "seed")
             else (plan.homes[value])
         )
-        return f"load({self.pointer(place)} + unit, left)"
+        return f"load({self.pointer(place)} + unit{self.end(place)})"
+
+    def end(self, place: Place) -> str:
+        return "" if place.stream in PADDED else ", left"
 
     def scalar(self, value: Value) -> int:
         return self.scalar_slots.setdefault(value, len(self.scalar_slots))
@@ -149,59 +163,62 @@ class _Writer:
     def tile(self, name: str, body: Body, stores: dict[Value, list[Place]]) -> str:
         """The struct of one tile: its products, then its body for each row and vector."""
         counts = [len(g.outputs) for g in body.groups]
-        most, lines, here = max(counts, default=0), [], {}
-        U = f"width({most})" if most else "1"
-        structs = []
-        for k, group in enumerate(body.groups):
-            structs.append(self.group(f"{name}_{k}", group, U))
-            a = len(group.outputs)
-            lines += [f"V product{k}[M][{a} * N] = {{}};", "{"]
-            lines += [
-                f"    const T* weights = panel_of<{name}_{k}>(call, panel);",
-                "    const T* operand[M];",
-            ]
-            for place, letter in group.operands:
-                lines += [
-                    f"    for (int m_ = 0; m_ < M; m_++) operand[m_] = {self.pointer(place)};",
-                    f"    products<M, {a}, U, N>"
-                    f"(product{k}, {self.size(letter)}, operand, weights);",
-                    f"    weights += panel_size({self.size(letter)}, {a}, U);",
-                ]
-            lines.append("}")
+        most, structs, here = max(counts, default=0), [], {}
+        U = f"width({most})" if most else "4"
+        lines: list[str] = []
         inner: list[str] = []
         for k, group in enumerate(body.groups):
+            structs.append(self.group(f"{name}_{k}", group, U))
+            lines += self.products(f"{name}_{k}", k, group)
             for j, output in enumerate(group.outputs):
                 here[output] = self.name(output)
-                a = len(group.outputs)
-                inner.append(f"V {here[output]} = product{k}[(m_ * {a} + {j}) * N + n_];")
+                at = f"(m_ * {len(group.outputs)} + {j}) * N + n_"
+                inner.append(f"V {here[output]} = product{k}[{at}];")
                 inner += self.after(output, here, stores)
         for value in body.values:
-            if value.op in ("vector", "constant", "width", "state", "carry", "seed", "product"):
-                if value.op in ("carry", "seed", "state", "product"):
-                    leaf = f"{value.op}_{value.data}_"
-                    here[value] = self.name(value) if value.op == "product" else leaf
-                    inner.append(f"V {here[value]} = {self.read(value)};")
-                    inner += self.after(value, here, stores)
+            if value.op in ("vector", "constant", "width"):
                 continue
-            here[value] = self.name(value)
-            inner.append(f"V {here[value]} = {self.expression(value, here)};")
+            leaf = value.op in ("carry", "seed", "state", "product")
+            named = value.op == "product" or not leaf
+            here[value] = self.name(value) if named else f"{value.op}_{value.data}_"
+            made = self.read(value) if leaf else self.expression(value, here)
+            inner.append(f"V {here[value]} = {made};")
             inner += self.after(value, here, stores)
         for value in body.sums:
             (summed,) = value.args
             term = here.get(summed) or self.read(summed)
             inner.append(f"row[m_].s[{self.scalar(value)}] += total({term}, left);")
-        used = ("\n".join(lines), "\n".join([*inner, self.size(body.units)]))
         return "\n".join(structs) + tile_text(
             name, self.letters.index(body.units), counts, U, lines, inner,
-            sizes=(self.sizes(used[0]), self.sizes(used[1])), units=self.size(body.units),
+            sizes=(
+                self.sizes("\n".join(lines)),
+                self.sizes("\n".join([*inner, self.size(body.units)])),
+            ),
+            units=self.size(body.units),
         )  # fmt: skip
+
+    def products(self, name: str, k: int, group: Group) -> list[str]:
+        """The lines that make the products of a group in a tile."""
+        a = len(group.outputs)
+        lines = [f"const T* weights{k} = panel_of<{name}>(scan, panel);"]
+        for j, (place, letter) in enumerate(group.operands):
+            size = self.size(letter)
+            if j:
+                before = self.size(group.operands[j - 1][1])
+                lines.append(f"weights{k} += panel_size({before}, {a}, U);")
+            lines += [
+                f"for (int m_ = 0; m_ < M_; m_++) operand[m_] = {self.pointer(place)};",
+                f"multiply<{a}, U>(M_, N, product{k}, {_bool(j == 0)}, {size}, operand, "
+                f"weights{k});",
+            ]
+        return lines
 
     def after(
         self, value: Value, here: dict[Value, str], stores: dict[Value, list[Place]]
     ) -> list[str]:
         """Where a value that has just been computed is written."""
         lines = [
-            f"store({self.pointer(place)} + unit, {here[value]}, left);"
+            f"store({self.pointer(place)} + unit, {here[value]}{self.end(place)});"
             for place in stores.get(value, [])
         ]
         for k, (_vector, summed) in enumerate(self.plan.sums.items()):
@@ -229,7 +246,7 @@ class _Writer:
             return ""
         inner = "\n".join(f"                {line}" for line in lines)
         return (
-            f"        if (member == 0) {{\n            {self.sizes(inner)}\n"
+            f"        {{\n            {self.sizes(inner)}\n"
             f"            for (int m_ = 0; m_ < n; m_++) {{\n{inner}\n            }}\n        }}\n"
         )
 
@@ -257,81 +274,93 @@ class _Writer:
             "};\n"
         )
 
-    def finish(self, name: str, letter: str, state: str, body: Body) -> str:
-        """The gradient of an initial state: what is carried, and the products with past dz."""
-        graph_past = body.groups[0].outputs[0] if body.groups else None
-        total = "carry" if graph_past is None else f"carry + {self.name(graph_past)}"
-        plain = Body(letter, body.groups)
-        text = self.tile(name, plain, {})
-        extra = (
-            f"V carry = load(row[m_].p[carry_{state}] + unit, left);\n"
-            f"                store(row[m_].p[first_{state}] + unit, {total}, left);"
-        )
-        return text.replace("/*end*/", extra)
-
     def assemble(
         self,
         header: str,
         hoists: list[str],
         phases: list[tuple[str, list[str]]],
         finish: list[str],
+        inputs: list[str],
     ) -> str:
+        """One namespace with everything, and the entry."""
         plan, kind = self.plan, self.kind
-        streams = ", ".join(plan.streams)
-        parts = [
-            header,
-            f"namespace {{ namespace {kind}_kernel {{  // unnamed: kernels share a process\n",
-            f"enum {{ {streams} }};\n",
-        ]
-        parts += hoists
-        for _, tiles in phases:
-            parts += tiles
-        parts += finish
+        streams = plan.streams
+        backward = plan.kind == "backward"
         run = []
         for k, (scalars, _) in enumerate(phases):
             run.append(scalars)
-            for units in plan.phases[k].bodies:
-                run.append(
-                    f"        sweep<Phase{k}_{units}>(call, row, n, member, team.members);\n"
-                )
+            run += [_sweep(f"Phase{k}_{u}", "team.members") for u in plan.phases[k].bodies]
             run.append("        team.meet();\n")
-        hoist = "".join(
-            f"        sweep<Hoisted{k}>(call, row, n, member, members);\n"
-            for k in range(len(hoists))
-        )
-        end = "".join(
-            f"        sweep<Finish_{units.split(':')[1]}>(call, row, n, member, members);\n"
-            for units in plan.finish.bodies
-        )
-        pack = "".join(f"        pack_group<{name}>(call);\n" for name in self.group_names())
-        parts.append(
+        hoist = [_sweep(f"Hoisted{k}") for k in range(len(hoists))]
+        inputs_ = [_sweep("Input") for _ in inputs]
+        end = [_sweep(f"Finish_{state}") for state in plan.finish] or self.last_states()
+        pack = [f"        pack_group<{g}>(scan, member, members);\n" for g in self.group_names()]
+        if inputs:
+            pack[-1] = "        if (scan.call.wants_x)\n    " + pack[-1]
+        cleared = [(s, w) for s, w in plan.given.items() if s in streams]
+        parts = [
+            header,
+            f"namespace {{ namespace {kind}_kernel {{  // unnamed: kernels share a process\n",
+            f"enum {{ {', '.join(streams)} }};",
+            f"typedef RowOf<{len(streams)}, {len(self.scalar_slots)}> Row;\n",
+            *hoists,
+            *(tile for _, tiles in phases for tile in tiles),
+            *finish,
+            *inputs,
             "struct Kernel {\n"
-            f"    static constexpr int streams = {len(plan.streams)}, "
-            f"scalars = {max(len(self.scalar_slots), 0)}, hoisted_streams = 2;\n"
+            f"    typedef {kind}_kernel::Row Row;\n"
+            f"    static constexpr int streams = {len(streams)}, "
+            f"scalars = {len(self.scalar_slots)};\n"
             f"    static constexpr bool hoists = {_bool(bool(hoists))}, "
-            f"finishes = {_bool(bool(finish))};\n"
-            f"    static_assert(streams <= MOST_STREAMS && scalars <= MOST_SCALARS);\n"
-            f"    static void pack(const Call& call) {{\n{pack}    }}\n"
-            "    static void hoist(const Call& call, Row* row, int n, int member, int members) {\n"
-            f"{hoist}    }}\n"
-            "    static void phases(const Call& call, Row* row, int n, Team& team, int member) {\n"
-            f"{''.join(run)}    }}\n"
-            "    static void finish(const Call& call, Row* row, int n, int member, int members) {\n"
-            f"{end}    }}\n"
-            "};\n"
+            f"backward = {_bool(backward)};\n"
+            f"    static constexpr int cleared[] = {{{', '.join(s for s, _ in cleared)}}};\n"
+            f"    static constexpr int cleared_width[] = "
+            f"{{{', '.join(str(self.letters.index(w)) for _, w in cleared)}}};\n"
+            + (
+                f"    static constexpr int dz = {kind}_kernel::dz, "
+                "input_streams[] = {dx, dz};\n"
+                if backward
+                else "    static constexpr int hoist_streams[] = {x, hoisted};\n"
+            )
+            + _function("pack", "int member, int members", pack)
+            + _function("hoist", "Row* row, int n, int member, int members", hoist)
+            + _function("phases", "Row* row, int n, Team& team, int member", run)
+            + _function("input", "Row* row, int n, int member, int members", inputs_)
+            + _function("finish", "Row* row, int n, int member, int members", end)
+            + "};\n"
             f"}} }}  // namespace {kind}_kernel\n"
-            f'extern "C" void {kind}(const Call* c) {{ run<{kind}_kernel::Kernel>(c); }}\n'
-        )
+            f'extern "C" void {kind}(const Call* c, void* const* address) {{\n'
+            f"    run<{kind}_kernel::Kernel>(c, address);\n"
+            "}\n",
+        ]
         return "\n".join(parts)
+
+    def last_states(self) -> list[str]:
+        """Copy each row's last states: those that a step after its end would start from."""
+        copies = [
+            f"            memcpy(row[i].p[last_{k}], row[i].p[old_{k}], "
+            f"scan.size[{self.letters.index(v)}] * sizeof(T));\n"
+            for k, v in self.plan.last.items()
+        ]
+        return ["        for (int i = 0; member == 0 && i < n; i++) {\n", *copies, "        }\n"]
 
     def group_names(self) -> list[str]:
         names = [f"Hoisted{k}_0" for k in range(len(self.plan.hoisted))]
         for k, phase in enumerate(self.plan.phases):
             for units, body in phase.bodies.items():
                 names += [f"Phase{k}_{units}_{j}" for j in range(len(body.groups))]
-        for units, body in self.plan.finish.bodies.items():
-            names += [f"Finish_{units.split(':')[1]}_{j}" for j in range(len(body.groups))]
-        return names
+        for state, body in self.plan.finish.items():
+            names += [f"Finish_{state}_{j}" for j in range(len(body.groups))]
+        return [*names, *("Input_0" for _ in self.plan.input)]
+
+
+def _sweep(name: str, members: str = "members") -> str:
+    return f"        sweep<{name}>(scan, row, n, member, {members});\n"
+
+
+def _function(name: str, parameters: str, lines: list[str]) -> str:
+    head = f"    static void {name}(const Scan& scan, {parameters}) {{"
+    return f"{head}\n{''.join(lines)}    }}\n" if "".join(lines) else f"{head}}}\n"
 
 
 def _bool(value: bool) -> str:

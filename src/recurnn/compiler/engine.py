@@ -1,26 +1,27 @@
-"""The compiled engine as one operation of torch: registered once, differentiable, traceable.
+"""The compiled engine as one operation of torch: differentiable, and seen as one by its tools.
 
-To torch, a scan is the operation ``recurnn::scan`` with a gradient, ``recurnn::scan_backward``;
-so ``torch.compile`` and ``torch.export`` pass over it in one piece. The gradient's own gradient
-is that of the reference, which the caller hands over as a function of a kernel's number.
+To torch.compile and torch.export a scan is the operation ``recurnn::scan`` with a gradient,
+``recurnn::scan_backward``; otherwise an autograd function, which costs less a call. The
+gradient's own gradient is that of the reference, which the caller hands over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from recurnn.compiler.arrays import dense
-from recurnn.compiler.gradients import Frame, Run
+from recurnn.compiler.binding import Binding
 from recurnn.compiler.kernel import Kernel
+from recurnn.compiler.layout import Layout, Shape
 from recurnn.compiler.ops import Unsupported
 from recurnn.compiler.trace import trace
 
 Reference = Callable[..., list[Tensor]]
+MOST_LAYOUTS = 256
 
 
 @dataclass
@@ -30,21 +31,43 @@ class Compiled:
     Attributes:
         kernel: the kernel.
         cell: the cell it was made for, as the example of its kind.
-        sizes: letter to number.
+        binding: where its weights lie in the tensors that it is given.
         wanted: the states and gates that are given at every step.
         reference: the same computation by the plain loop.
     """
 
     kernel: Kernel
     cell: Any
-    sizes: dict[str, int]
+    binding: Binding
     wanted: tuple[str, ...]
     reference: Reference
+    layouts: dict[Any, Layout] = field(default_factory=dict)
 
-    @property
-    def kept_states(self) -> list[str]:
-        """The states that only the backward needs at every step."""
-        return [k for k in self.cell.states if k not in self.wanted]
+    def __post_init__(self) -> None:
+        """Sizes and names that every call needs."""
+        cell, sizes = self.cell, self.cell.sizes
+        self.states = list(cell.states)
+        self.kept = [k for k in self.states if k not in self.wanted]
+        self.shapes = cell.shapes()
+        self.widths = [sizes[w] for w in cell.states.values()]
+        self.wanted_widths = [sizes[self.kernel.step.value(k).width] for k in self.wanted]
+        self.kept_widths = [sizes[cell.states[k]] for k in self.kept]
+        self.saved_room = self.kernel.saved_room(sizes)
+        self.tensors = 1 + max(p.tensor for _, pieces in self.binding.pieces for p in pieces)
+        # Of a weight that the step does not use, or not for anything wanted, the gradient is zero.
+        back = self.kernel.back
+        self.every_weight_counts = {*back.outer, *back.vectors} >= set(self.shapes)
+
+    def layout(self, kind: str, shape: Shape) -> Layout:
+        """The layout of a shape of call, made when it is first met."""
+        key = kind, shape
+        found = self.layouts.get(key)
+        if found is None:
+            if len(self.layouts) >= MOST_LAYOUTS:
+                self.layouts.clear()
+            found = self.kernel.layout(kind, self.cell.sizes, self.shapes, shape, self.binding)
+            self.layouts[key] = found
+        return found
 
 
 _kernels: dict[Any, Kernel] = {}
@@ -52,25 +75,30 @@ _compiled: list[Compiled] = []
 _numbers: dict[Any, int | Unsupported] = {}
 
 
-def prepare(cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], reference: Reference) -> int:
+def prepare(
+    cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], binding: Binding | None,
+    reference: Reference,
+) -> int:  # fmt: skip
     """The number of a compiled cell, built at the first call for its equations.
 
     Args:
         cell: the cell.
         dtype: the type of its numbers.
         wanted: the states and gates asked for at every step.
+        binding: where its weights lie; None for each in a tensor of its own.
         reference: the plain loop, for the gradient's gradient.
 
     Raises:
         Unsupported: it cannot be compiled; the reason is the text.
     """
-    key = (type(cell), type(cell).step, _attributes(cell), dtype, wanted)
+    key = (type(cell), type(cell).step, _attributes(cell), dtype, wanted, binding)
     number = _numbers.get(key)
     if number is None:
         try:
             number = len(_compiled)
             kernel = _kernel(cell, dtype, wanted)
-            _compiled.append(Compiled(kernel, cell, dict(cell.sizes), wanted, reference))
+            own = binding or Binding.own(k for k in cell.weights if k not in cell.absent)
+            _compiled.append(Compiled(kernel, cell, own, wanted, reference))
         except Unsupported as reason:
             number = reason
         _numbers[key] = number
@@ -123,8 +151,8 @@ def _frozen(value: Any) -> Any:
 def run(
     number: int,
     x: Tensor,
-    starts: dict[str, Tensor],
-    weights: Mapping[str, Tensor],
+    starts: Sequence[Tensor | None],
+    weights: Sequence[Tensor],
     lengths: Tensor | None,
     reset: Tensor | None,
     *,
@@ -135,31 +163,33 @@ def run(
     Args:
         number: of the compiled cell, from `prepare`.
         x: input, [T, B, I].
-        starts: initial states by name, each [B, its size].
-        weights: by name.
-        lengths: real steps of each row, [B], or None.
-        reset: where a new sequence begins, [T, B], true at real steps only, or None.
+        starts: each initial state, [B, its size], or None for zeros.
+        weights: the tensors of the binding.
+        lengths: real steps of each row, int64 [B], or None.
+        reset: where a new sequence begins, [T, B], or None.
         reverse: whether to run from the last step to the first.
 
     Returns:
         Last states, and what is wanted at every step, by name.
     """
     c = _compiled[number]
-    named = [weights[k] for k in _names(c)]
-    first = list(starts.values())
-    keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *first, *named))
+    keep = torch.is_grad_enabled() and (
+        x.requires_grad
+        or any(w.requires_grad for w in weights)
+        or any(s is not None and s.requires_grad for s in starts)
+    )
     if torch.compiler.is_compiling():
-        out = torch.ops.recurnn.scan(x, first, named, lengths, reset, reverse, number, keep)
+        out = torch.ops.recurnn.scan(
+            x, list(starts), list(weights), lengths, reset, reverse, number, keep
+        )
     elif keep:
-        out = list(
-            _Scan.apply(  # type: ignore[no-untyped-call]
-                number, lengths, reset, reverse, x, *first, *named
-            )
+        out = _Scan.apply(  # type: ignore[no-untyped-call]
+            number, lengths, reset, reverse, x, *starts, *weights
         )
     else:
-        out = _forward(number, x, first, named, lengths, reset, reverse=reverse, keep=False)
+        out = _forward(c, x, starts, weights, lengths, reset, reverse=reverse, keep=False)
     n = len(c.wanted)
-    last = dict(zip(starts, out[n : n + len(starts)], strict=True))
+    last = dict(zip(c.states, out[n : n + len(c.states)], strict=True))
     return last, dict(zip(c.wanted, out, strict=False))
 
 
@@ -169,172 +199,161 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, number: int, lengths: Tensor | None, reset: Tensor | None, reverse: bool,
-        x: Tensor, *tensors: Tensor,
+        x: Tensor, *tensors: Tensor | None,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         c = _compiled[number]
-        n = len(c.cell.states)
-        starts, weights = list(tensors[:n]), list(tensors[n:])
-        out = _forward(number, x, starts, weights, lengths, reset, reverse=reverse, keep=True)
-        inputs = (x, starts, weights, lengths, reset, reverse, number, True)
-        _setup(ctx, inputs, out)
+        n = len(c.states)
+        starts, weights = tensors[:n], tensors[n:]
+        out = _forward(c, x, starts, weights, lengths, reset, reverse=reverse, keep=True)
+        _keep(ctx, x, starts, weights, lengths, reset, out, reverse=reverse, number=number)
         return tuple(out[: len(c.wanted) + n])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        dx, starts, weights, *_ = _backward(ctx, list(gradients), wants_x=ctx.needs_input_grad[4])
-        return None, None, None, None, dx, *starts, *weights
-
-
-def _names(compiled: Compiled) -> list[str]:
-    """The names of the weights, in the order in which they are passed."""
-    return [k for k in compiled.cell.weights if k not in compiled.cell.absent]
-
-
-@torch.library.custom_op("recurnn::scan", mutates_args=(), device_types="cpu")
-def _scan(
-    x: Tensor, starts: list[Tensor], weights: list[Tensor], lengths: Tensor | None,
-    reset: Tensor | None, reverse: bool, number: int, keep: bool,
-) -> list[Tensor]:  # fmt: skip
-    return _forward(number, x, starts, weights, lengths, reset, reverse=reverse, keep=keep)
+        found = _backward(ctx, gradients, ctx.needs_input_grad[4:])
+        return (None, None, None, None, *found)
 
 
 def _forward(
-    number: int, x: Tensor, starts: list[Tensor], weights: list[Tensor], lengths: Tensor | None,
-    reset: Tensor | None, *, reverse: bool, keep: bool,
+    c: Compiled, x: Tensor, starts: Sequence[Tensor | None], weights: Sequence[Tensor],
+    lengths: Tensor | None, reset: Tensor | None, *, reverse: bool, keep: bool,
 ) -> list[Tensor]:  # fmt: skip
     """What is wanted at every step, the last states, and if `keep` what the backward needs."""
-    c = _compiled[number]
-    ran, last, seen = c.kernel.forward(
-        x,
-        dict(zip(c.cell.states, starts, strict=True)),
-        dict(zip(_names(c), weights, strict=True)),
-        c.sizes,
-        Frame(lengths, reset, reverse),
-        keep=keep,
-    )
-    public = [*(seen[k] for k in c.wanted), *last.values()]
-    return [*public, *(ran.news[k] for k in c.kept_states), ran.saved] if keep else public
-
-
-@_scan.register_fake
-def _(
-    x: Tensor, starts: list[Tensor], weights: list[Tensor], lengths: Tensor | None,
-    reset: Tensor | None, reverse: bool, number: int, keep: bool,
-) -> list[Tensor]:  # fmt: skip
-    c = _compiled[number]
-    T, B = x.shape[:2]
-    named = dict(zip(c.cell.states, starts, strict=True))
-
-    def whole(n: int) -> Tensor:
-        return x.new_empty(T, B, n)
-
-    public = [whole(c.sizes[c.kernel.step.value(k).width]) for k in c.wanted]
-    public += [torch.empty_like(s, memory_format=torch.contiguous_format) for s in starts]
-    if not keep:
-        return public
-    rest = [whole(named[k].shape[1]) for k in c.kept_states]
-    return [*public, *rest, whole(c.kernel.room(c.kernel.forward_plan, "saved", c.sizes))]
-
-
-@torch.library.custom_op("recurnn::scan_backward", mutates_args=(), device_types="cpu")
-def _scan_backward(
-    x: Tensor, starts: list[Tensor], weights: list[Tensor], lengths: Tensor | None,
-    reset: Tensor | None, reverse: bool, number: int, outputs: list[Tensor],
-    gradients: list[Tensor | None], wants_x: bool,
-) -> list[Tensor]:  # fmt: skip
-    return _gradients(
-        number, x, starts, weights, lengths, reset, outputs, gradients,
-        reverse=reverse, wants_x=wants_x,
+    if x.stride(-1) != 1:
+        x = x.contiguous()
+    T, B, _ = x.shape
+    starts = [s if s is None or s.is_contiguous() else s.contiguous() for s in starts]
+    weights = [w if w.is_contiguous() else w.contiguous() for w in weights]
+    shape = Shape(
+        T, B, (x.stride()[:2],), tuple(s is not None for s in starts), lengths is not None,
+        reset is not None, reverse, torch.get_num_threads(),
     )  # fmt: skip
+    kind = "forward" if keep else "inference"
+    layout = c.layout(kind, shape)
+    wanted = [x.new_empty(T, B, n) for n in c.wanted_widths]
+    lasts = [x.new_empty(B, n) for n in c.widths]
+    more = [x.new_empty(T, B, n) for n in c.kept_widths] if keep else []
+    saved = [x.new_empty(T, B, c.saved_room)] if keep else []
+    if B:
+        arrays = {"scratch": x.new_empty(layout.scratch), "x": x, "lengths": lengths,
+                  "reset": reset if reset is None else reset.contiguous()}  # fmt: skip
+        arrays |= {f"start {k}": s for k, s in zip(c.states, starts, strict=True)}
+        arrays |= {f"weight {k}": w for k, w in enumerate(weights)}
+        for k, y in zip(c.wanted, wanted, strict=True):
+            arrays[f"new {k}" if k in c.states else f"seen {k}"] = y
+        arrays |= {f"last {k}": y for k, y in zip(c.states, lasts, strict=True)}
+        arrays |= {f"new {k}": y for k, y in zip(c.kept, more, strict=False)}
+        arrays |= {"saved": y for y in saved}
+        c.kernel.run(kind, layout, [_address(arrays.get(k)) for k in layout.arrays])
+    return [*wanted, *lasts, *more, *saved]
+
+
+def _address(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
 
 
 def _gradients(
-    number: int, x: Tensor, starts: list[Tensor], weights: list[Tensor], lengths: Tensor | None,
-    reset: Tensor | None, outputs: list[Tensor], gradients: list[Tensor | None],
-    *, reverse: bool, wants_x: bool,
-) -> list[Tensor]:  # fmt: skip
-    """The gradients of x, the initial states and the weights."""
-    c = _compiled[number]
-    n, shown = len(starts), len(c.wanted)
-    names = [*c.wanted, *c.kept_states]
-    arrays = dict(zip(names, outputs, strict=False))
-    run = Run(
-        dense(x),
-        {k: dense(s) for k, s in zip(c.cell.states, starts, strict=True)},
-        dict(zip(_names(c), weights, strict=True)),
-        {k: arrays[k] for k in c.cell.states},
-        outputs[-1],
-    )
-    seeds = dict(zip(c.wanted, gradients, strict=False))
-    lasts = dict(zip(c.cell.states, gradients[shown : shown + n], strict=True))
-    dx, firsts, grads = c.kernel.backward(
-        run, c.sizes, Frame(lengths, reset, reverse), seeds, lasts, wants_x=wants_x
-    )
-    dx = x.new_empty(0) if dx is None else dx
-    return [dx, *firsts.values(), *(grads[k].clone() for k in _names(c))]
-
-
-@_scan_backward.register_fake
-def _(
-    x: Tensor, starts: list[Tensor], weights: list[Tensor], lengths: Tensor | None,
-    reset: Tensor | None, reverse: bool, number: int, outputs: list[Tensor],
-    gradients: list[Tensor | None], wants_x: bool,
-) -> list[Tensor]:  # fmt: skip
-    dx = x.new_empty(x.shape) if wants_x else x.new_empty(0)
-    return [
-        dx,
-        *(torch.empty_like(t, memory_format=torch.contiguous_format) for t in (*starts, *weights)),
+    c: Compiled, x: Tensor, starts: Sequence[Tensor | None], weights: Sequence[Tensor],
+    lengths: Tensor | None, reset: Tensor | None, kept: Sequence[Tensor],
+    gradients: Sequence[Tensor | None], wants: Sequence[bool], *, reverse: bool,
+) -> list[Tensor | None]:  # fmt: skip
+    """The gradients of x, of the initial states and of the weights, where they are wanted."""
+    n, shown = len(c.states), len(c.wanted)
+    if x.stride(-1) != 1:
+        x = x.contiguous()
+    T, B, _ = x.shape
+    starts = [s if s is None or s.is_contiguous() else s.contiguous() for s in starts]
+    weights = [w if w.is_contiguous() else w.contiguous() for w in weights]
+    seeds = [
+        g if g is None or g.stride(-1) == 1 else g.contiguous() for g in gradients[:shown]
     ]
+    lasts = [g if g is None or g.is_contiguous() else g.contiguous() for g in gradients[shown:]]
+    wants_x, wants_start, wants_weight = wants[0], wants[1 : 1 + n], wants[1 + n :]
+    shape = Shape(
+        T, B, (x.stride()[:2], *(g if g is None else g.stride()[:2] for g in seeds)),
+        tuple(s is not None for s in starts), lengths is not None, reset is not None, reverse,
+        torch.get_num_threads(), (wants_x, *wants_weight), tuple(g is not None for g in lasts),
+    )  # fmt: skip
+    layout = c.layout("backward", shape)
+    fresh = torch.empty_like if T and B and c.every_weight_counts else torch.zeros_like
+    dx = x.new_empty(T, B, x.shape[2]) if wants_x else None
+    if dx is not None and not c.kernel.plans["backward"].input:
+        dx.zero_()
+    firsts = [x.new_empty(B, width) for width in c.widths]
+    grads = [fresh(w) if wanted else None for w, wanted in zip(weights, wants_weight, strict=True)]
+    extra = [x.new_empty(rows, *weights[k].shape[1:]) for k, _, rows in layout.extra]
+    if B:
+        arrays: dict[str, Tensor | None] = {
+            "scratch": x.new_empty(layout.scratch), "x": x, "dx": dx, "lengths": lengths,
+            "reset": reset if reset is None else reset.contiguous(), "saved": kept[-1],
+        }  # fmt: skip
+        arrays |= {f"new {k}": y for k, y in zip([*c.wanted, *c.kept], kept, strict=False)}
+        arrays |= {f"seed {k}": g for k, g in zip(c.wanted, seeds, strict=True)}
+        for k, start, last, first in zip(c.states, starts, lasts, firsts, strict=True):
+            arrays |= {f"start {k}": start, f"last {k}": last, f"first {k}": first}
+        arrays |= {f"weight {k}": w for k, w in enumerate(weights)}
+        arrays |= {f"gradient {k}": g for k, g in enumerate(grads)}
+        arrays |= {f"extra {k}": g for k, g in enumerate(extra)}
+        c.kernel.run("backward", layout, [_address(arrays.get(k)) for k in layout.arrays])
+    for (k, row, rows), g in zip(layout.extra, extra, strict=True):
+        total = grads[k]
+        if total is not None and T and B:
+            total[row : row + rows] += g
+    return [dx, *(g if w else None for g, w in zip(firsts, wants_start, strict=True)), *grads]
 
 
-def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
-    x, starts, weights, lengths, reset, reverse, number, keep = inputs
+def _keep(
+    ctx: Any, x: Tensor, starts: Sequence[Tensor | None], weights: Sequence[Tensor],
+    lengths: Tensor | None, reset: Tensor | None, output: Sequence[Tensor], *,
+    reverse: bool, number: int,
+) -> None:  # fmt: skip
     c = _compiled[number]
-    public = len(c.wanted) + len(starts)
-    kept = [*output[: len(c.wanted)], *output[public:]] if keep else []
-    ctx.counts = (len(starts), len(weights), public)
+    shown, n = len(c.wanted), len(starts)
     # A result that nobody used has no gradient; torch would fill one of zeros as large as itself.
     ctx.set_materialize_grads(False)
     ctx.options = (reverse, number)
-    ctx.save_for_backward(x, *starts, *weights, lengths, reset, *kept)
+    ctx.save_for_backward(
+        x, *starts, *weights, lengths, reset, *output[:shown], *output[shown + n :]
+    )
 
 
-def _backward(ctx: Any, gradients: list[Tensor | None], *, wants_x: bool | None = None) -> Any:
-    n, m, public = ctx.counts
+def _backward(
+    ctx: Any, gradients: Sequence[Tensor | None], wants: Sequence[bool]
+) -> list[Tensor | None]:
     reverse, number = ctx.options
+    c = _compiled[number]
+    n, m = len(c.states), len(wants) - 1 - len(c.states)
     x, *rest = ctx.saved_tensors
     starts, weights = rest[:n], rest[n : n + m]
-    lengths, reset = rest[n + m : n + m + 2]
-    kept = rest[n + m + 2 :]
-    wants_x = ctx.needs_input_grad[0] if wants_x is None else wants_x
-    given = list(gradients[:public])
+    lengths, reset, *kept = rest[n + m :]
+    given = list(gradients[: len(c.wanted) + n])
     if torch.is_grad_enabled():  # a gradient of the gradient is wanted
-        found = _by_reference(number, x, starts, weights, lengths, reset, reverse, given)
-    elif torch.compiler.is_compiling():
+        return _by_reference(c, x, starts, weights, lengths, reset, reverse, given, wants)
+    if torch.compiler.is_compiling():
         found = torch.ops.recurnn.scan_backward(
-            x, starts, weights, lengths, reset, reverse, number, kept, given, wants_x
+            x, starts, weights, lengths, reset, reverse, number, kept, given, list(wants)
         )
-    else:
-        found = _gradients(
-            number, x, starts, weights, lengths, reset, kept, given,
-            reverse=reverse, wants_x=wants_x,
-        )  # fmt: skip
-    dx = found[0] if wants_x else None
-    return dx, list(found[1 : 1 + n]), list(found[1 + n :]), None, None, None, None, None
+        return [g if wanted else None for g, wanted in zip(found, wants, strict=True)]
+    return _gradients(
+        c, x, starts, weights, lengths, reset, kept, given, wants, reverse=reverse
+    )
 
 
 def _by_reference(
-    number: int, x: Tensor, starts: list[Tensor], weights: list[Tensor],
+    c: Compiled, x: Tensor, starts: list[Tensor | None], weights: list[Tensor],
     lengths: Tensor | None, reset: Tensor | None, reverse: bool,
-    gradients: list[Tensor | None],
-) -> list[Tensor]:  # fmt: skip
-    c = _compiled[number]
-    inputs = [x, *starts, *weights]
+    gradients: list[Tensor | None], wants: Sequence[bool],
+) -> list[Tensor | None]:  # fmt: skip
+    filled = [
+        x.new_zeros(x.shape[1], n) if s is None else s
+        for s, n in zip(starts, c.widths, strict=True)
+    ]
+    inputs = [x, *filled, *weights]
     with torch.enable_grad():
         # Views, so that the graph reaches the inputs and their own gradients can be asked for.
         seen = [t.view_as(t) if t.requires_grad else t.detach().requires_grad_() for t in inputs]
-        named = dict(zip(_names(c), seen[1 + len(starts) :], strict=True))
-        states = dict(zip(c.cell.states, seen[1 : 1 + len(starts)], strict=True))
+        named = c.binding.weights(seen[1 + len(starts) :], c.shapes)
+        states = dict(zip(c.states, seen[1 : 1 + len(starts)], strict=True))
         outputs = c.reference(c.cell, seen[0], states, named, lengths, reset, reverse, c.wanted)
         pairs = [
             (o, g)
@@ -344,7 +363,79 @@ def _by_reference(
         found = torch.autograd.grad(
             [o for o, _ in pairs], seen, [g for _, g in pairs], create_graph=True, allow_unused=True
         )
-    return [torch.zeros_like(t) if g is None else g for t, g in zip(inputs, found, strict=True)]
+    return [
+        None if not wanted else torch.zeros_like(t) if g is None else g
+        for t, g, wanted in zip(inputs, found, wants, strict=True)
+    ]
 
 
-torch.library.register_autograd("recurnn::scan", _backward, setup_context=_setup)
+# ---- the registered operation, for torch.compile and torch.export
+
+
+@torch.library.custom_op("recurnn::scan", mutates_args=(), device_types="cpu")
+def _scan(
+    x: Tensor, starts: list[Tensor | None], weights: list[Tensor], lengths: Tensor | None,
+    reset: Tensor | None, reverse: bool, number: int, keep: bool,
+) -> list[Tensor]:  # fmt: skip
+    c = _compiled[number]
+    return _forward(c, x, starts, weights, lengths, reset, reverse=reverse, keep=keep)
+
+
+@_scan.register_fake
+def _(
+    x: Tensor, starts: list[Tensor | None], weights: list[Tensor], lengths: Tensor | None,
+    reset: Tensor | None, reverse: bool, number: int, keep: bool,
+) -> list[Tensor]:  # fmt: skip
+    c = _compiled[number]
+    T, B = x.shape[:2]
+    rest = [*c.kept_widths, c.saved_room] if keep else []
+    return [
+        *(x.new_empty(T, B, n) for n in c.wanted_widths),
+        *(x.new_empty(B, n) for n in c.widths),
+        *(x.new_empty(T, B, n) for n in rest),
+    ]
+
+
+@torch.library.custom_op("recurnn::scan_backward", mutates_args=(), device_types="cpu")
+def _scan_backward(
+    x: Tensor, starts: list[Tensor | None], weights: list[Tensor], lengths: Tensor | None,
+    reset: Tensor | None, reverse: bool, number: int, kept: list[Tensor],
+    gradients: list[Tensor | None], wants: list[bool],
+) -> list[Tensor]:  # fmt: skip
+    found = _gradients(
+        _compiled[number], x, starts, weights, lengths, reset, kept, gradients, wants,
+        reverse=reverse,
+    )  # fmt: skip
+    return [x.new_empty(0) if g is None else g for g in found]
+
+
+@_scan_backward.register_fake
+def _(
+    x: Tensor, starts: list[Tensor | None], weights: list[Tensor], lengths: Tensor | None,
+    reset: Tensor | None, reverse: bool, number: int, kept: list[Tensor],
+    gradients: list[Tensor | None], wants: list[bool],
+) -> list[Tensor]:  # fmt: skip
+    c = _compiled[number]
+    shapes = [x.shape, *((x.shape[1], n) for n in c.widths), *(w.shape for w in weights)]
+    return [x.new_empty(s if w else 0) for s, w in zip(shapes, wants, strict=True)]
+
+
+def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
+    x, starts, weights, lengths, reset, reverse, number, keep = inputs
+    if keep:
+        _keep(ctx, x, starts, weights, lengths, reset, output, reverse=reverse, number=number)
+    else:
+        ctx.set_materialize_grads(False)
+
+
+def _registered_backward(ctx: Any, gradients: list[Tensor | None]) -> Any:
+    n = len(_compiled[ctx.options[1]].states)
+    saved = ctx.saved_tensors
+    m = _compiled[ctx.options[1]].tensors
+    inputs = saved[: 1 + n + m]
+    wants = [t is not None and t.requires_grad for t in inputs]
+    found = _backward(ctx, gradients, wants)
+    return found[0], found[1 : 1 + n], found[1 + n :], None, None, None, None, None
+
+
+torch.library.register_autograd("recurnn::scan", _registered_backward, setup_context=_setup)

@@ -79,23 +79,31 @@ class Plan:
         kind: ``"forward"`` or ``"backward"``.
         hoisted: the products with the input, for many steps at once.
         phases: what runs at each step.
-        finish: what runs once after the loop (backward: the initial states' gradients).
+        input: backward: the products that make dL/dx, for many steps at once.
+        finish: backward: by state, what makes its initial value's gradient after the loop.
         stores: value to the places that it is written to.
-        sums: vector name to the value that is added up for each row.
+        sums: backward: vector name to the value that is added up for each row.
+        columns: backward: vector name to the dz whose sum over steps and rows is its gradient.
         homes: value to the place that it can be read from after its phase.
         streams: the arrays, in the order of the kernel's pointers.
         layout: the widths of a row of each stream that holds several values.
+        given: the streams that the caller sees at every step, and their widths.
+        last: forward: the width of each state, whose last value is given.
     """
 
     kind: str
     hoisted: list[Group] = field(default_factory=list)
     phases: list[Phase] = field(default_factory=list)
-    finish: Phase = field(default_factory=Phase)
+    input: list[Group] = field(default_factory=list)
+    finish: dict[str, Body] = field(default_factory=dict)
     stores: dict[Value, list[Place]] = field(default_factory=dict)
     sums: dict[str, Value] = field(default_factory=dict)
+    columns: dict[str, Value] = field(default_factory=dict)
     homes: dict[Value, Place] = field(default_factory=dict)
     streams: list[str] = field(default_factory=list)
     layout: dict[str, list[str]] = field(default_factory=dict)
+    given: dict[str, str] = field(default_factory=dict)
+    last: dict[str, str] = field(default_factory=dict)
 
     def slot(self, stream: str, width: str) -> Place:
         """A new place at the end of a stream's row."""
@@ -127,12 +135,14 @@ def plan_forward(step: Step, saved: list[Value], observed: tuple[str, ...]) -> P
     for k, old in step.old.items():
         plan.homes[old] = Place(f"old_{k}")
         plan.stores.setdefault(step.states[k], []).append(Place(f"new_{k}"))
-        plan.streams += [f"old_{k}", f"new_{k}"]
+        plan.streams += [f"old_{k}", f"new_{k}", f"last_{k}"]
+        plan.given[f"new_{k}"] = plan.last[k] = old.width
     for value in saved:
         plan.stores.setdefault(value, []).append(plan.slot("saved", value.width))
     for name in observed:
         plan.stores.setdefault(step.observed[name], []).append(Place(f"seen_{name}"))
         plan.streams.append(f"seen_{name}")
+        plan.given[f"seen_{name}"] = step.observed[name].width
     wanted = reachable(list(plan.stores), set(plan.homes))
     hoisted = [v for v in wanted if v.op == "product" and v.data[0][2].op == "x"]
     for value in hoisted:
@@ -171,16 +181,52 @@ def plan_backward(step: Step, backward: Backward) -> Plan:
     for operand in sorted({v for _, v in pairs}, key=lambda v: v.index):
         if operand.op not in ("x", "state") and operand not in plan.homes:
             plan.stores.setdefault(operand, []).append(plan.slot("operands", operand.width))
-    plan.sums = dict(backward.vectors)
+    for name, value in backward.vectors.items():
+        (plan.columns if value in plan.stores else plan.sums)[name] = value
     wanted = reachable(roots(backward), set(plan.homes))
     _fill_phases(plan, wanted, backward)
     for k, old in step.old.items():
         plan.streams.append(f"first_{k}")
-        body = plan.finish.body(f"{old.width}:{k}")
-        past = _past_group(plan, k, old.width, backward)
-        body.groups = [past] if past else []
-    plan.streams += ["saved", "dz", "past", "operands", "kept", "sums"]
+        plan.finish[k] = _finish(plan, k, old.width, backward)
+    plan.input = _input(plan, backward)
+    plan.given["dx"] = "I"
+    plan.streams += ["x", "dx", "saved", "dz", "past", "operands", "kept", "sums"]
     return plan
+
+
+def _finish(plan: Plan, state: str, units: str, backward: Backward) -> Body:
+    """The gradient of an initial state: what is carried, and the products with past dz."""
+    total = backward.graph.make("carry", width=units, data=state)
+    group = _past_group(plan, state, units, backward)
+    values = [total]
+    if group:
+        values.append(backward.graph.apply("add", total, group.outputs[0]))
+    return Body(units, [group] if group else [], values)
+
+
+def _input(plan: Plan, backward: Backward) -> list[Group]:
+    """The products that make dL/dx: each dz of the input with its matrix."""
+    terms = [
+        (matrix, dz)
+        for matrix, pairs in backward.outer.items()
+        for dz, operand in pairs
+        if operand.op == "x"
+    ]
+    if not terms:
+        return []
+    return [
+        Group(
+            "I",
+            tuple((dz_place(plan, dz), dz.width) for _, dz in terms),
+            (backward.graph.make("dx", width="I"),),
+            tuple(((matrix, True),) for matrix, _ in terms),
+        )
+    ]
+
+
+def dz_place(plan: Plan, dz: Value) -> Place:
+    """Where a dz lies in the stream ``dz``."""
+    return next(p for p in plan.stores[dz] if p.stream == "dz")
 
 
 def _operand_kind(dz: Value, pairs: list[tuple[Value, Value]]) -> tuple[int, int]:
@@ -293,13 +339,10 @@ def _past_group(
     terms = backward.past[state]
     if not terms:
         return None
-    dz_place = [next(p for p in plan.stores[dz] if p.stream == "dz") for _, dz in terms]
     value = output or backward.graph.make("past", width=units, data=state)
     return Group(
         units,
-        tuple(
-            (Place("past", p.before), dz.width) for p, (_, dz) in zip(dz_place, terms, strict=True)
-        ),
+        tuple((Place("past", dz_place(plan, dz).before), dz.width) for _, dz in terms),
         (value,),
         tuple(((matrix, True),) for matrix, _ in terms),
     )

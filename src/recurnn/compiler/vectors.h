@@ -16,10 +16,13 @@
 
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
+#define ACCUMULATORS 24
 #elif defined(__AVX__)
 #define VECTOR_BYTES 32
+#define ACCUMULATORS 12
 #else
 #define VECTOR_BYTES 16
+#define ACCUMULATORS 24
 #endif
 
 typedef REAL T;

@@ -2,8 +2,7 @@
 
 Each is a subclass of its torch namesake, from which it has its parameters, their names, their
 initialisation and its checks of the arguments; only ``forward`` is ours. torch stacks the gates
-in one matrix and has two biases; `_weights` takes them apart into the names of our cell, so that
-gradients arrive in torch's parameters.
+in one matrix and has two biases; a binding says where in them each weight of our cell lies.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from recurnn import cells
+from recurnn.compiler import Binding, Bound, Piece
 from recurnn.errors import ConfigError, ShapeError
 from recurnn.scan import scan
 
@@ -52,27 +52,16 @@ class _Scanned:
                 x = F.dropout(x, layer.dropout, layer.training)
         return x, tuple(torch.stack(states) for states in zip(*last, strict=True))
 
-    def _weights(self, layer: nn.RNNBase, k: int, *, reverse: bool) -> dict[str, Tensor]:
-        """Torch's stacked weights of layer k, by the names of our cell."""
+    def _weights(self, layer: nn.RNNBase, k: int, *, reverse: bool) -> Bound:
+        """Torch's stacked weights of layer k, bound to the names of our cell."""
         suffix = f"_l{k}_reverse" if reverse else f"_l{k}"
-        n = len(self.gates)
-        W = getattr(layer, f"weight_ih{suffix}").chunk(n)
-        U = getattr(layer, f"weight_hh{suffix}").chunk(n)
-        tails = [f"_{gate}" if gate else "" for gate in self.gates]
-        weights = {f"W{t}": w for t, w in zip(tails, W, strict=True)}
-        weights |= {f"U{t}": u for t, u in zip(tails, U, strict=True)}
-        if layer.bias:
-            b_ih = getattr(layer, f"bias_ih{suffix}").chunk(n)
-            b_hh = getattr(layer, f"bias_hh{suffix}").chunk(n)
-            for t, b, b_h in zip(tails, b_ih, b_hh, strict=True):
-                weights |= self._biases(t, b, b_h)
-        if layer.proj_size:
-            weights["W_p"] = getattr(layer, f"weight_hr{suffix}")
-        return weights
-
-    @staticmethod
-    def _biases(tail: str, b_ih: Tensor, b_hh: Tensor) -> dict[str, Tensor]:
-        return {f"b{tail}": b_ih + b_hh}
+        names = ["weight_ih", "weight_hh"]
+        names += ["bias_ih", "bias_hh"] if layer.bias else []
+        names += ["weight_hr"] if layer.proj_size else []
+        binding = _binding(
+            self.gates, layer.hidden_size, bias=layer.bias, projected=layer.proj_size > 0
+        )
+        return Bound(binding, [getattr(layer, name + suffix) for name in names])
 
     def _batched(
         self, layer: nn.RNNBase, x: Tensor | PackedSequence, state: tuple[Tensor, ...] | None
@@ -101,6 +90,23 @@ class _Scanned:
         if single:
             return y.squeeze(1), tuple(s.squeeze(1) for s in last)
         return (y.transpose(0, 1) if layer.batch_first else y), last
+
+
+@functools.cache
+def _binding(gates: tuple[str, ...], H: int, *, bias: bool, projected: bool) -> Binding:
+    """Which rows of torch's tensors (W, U, the two biases, the projection) each weight is."""
+    pieces: dict[str, tuple[Piece, ...]] = {}
+    for k, gate in enumerate(gates):
+        tail, row = f"_{gate}" if gate else "", k * H
+        pieces |= {f"W{tail}": (Piece(0, row),), f"U{tail}": (Piece(1, row),)}
+        if bias and gate == "n":
+            # The reset gate multiplies U_n h + b_hh, so n keeps its two biases apart.
+            pieces |= {"b_n": (Piece(2, row),), "b_u": (Piece(3, row),)}
+        elif bias:
+            pieces[f"b{tail}"] = (Piece(2, row), Piece(3, row))
+    if projected:
+        pieces["W_p"] = (Piece(4 if bias else 2),)
+    return Binding(tuple(pieces.items()))
 
 
 @functools.cache
@@ -153,11 +159,6 @@ class GRU(_Scanned, nn.GRU):
     """
 
     gates = ("r", "z", "n")
-
-    @staticmethod
-    def _biases(tail: str, b_ih: Tensor, b_hh: Tensor) -> dict[str, Tensor]:
-        # The reset gate multiplies U_n h + b_hh, so n keeps its two biases apart.
-        return {"b_n": b_ih, "b_u": b_hh} if tail == "_n" else {f"b{tail}": b_ih + b_hh}
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """As `torch.nn.GRU.forward`: input [T, B, I] and hx [L·D, B, H] to output and h_n."""

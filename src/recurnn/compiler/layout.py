@@ -1,0 +1,473 @@
+"""What a kernel is told of one shape of call: the C structures of recurrence.h.
+
+A `Layout` is made once for each combination of sizes, strides and options and then only read;
+what changes from call to call are the addresses of the arrays, in the order of `Layout.arrays`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+
+from recurnn.compiler.binding import Binding
+from recurnn.compiler.differentiate import Backward
+from recurnn.compiler.emit_cpp import Emitted
+from recurnn.compiler.ops import Value
+from recurnn.compiler.plan import Group, Plan, dz_place
+
+P, I64, I32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
+SCRATCH, ZEROS, NONE = -1, -2, -1
+ALIGNED = 16  # elements: every piece of the scratch begins on a whole vector
+
+
+def _structure(name: str, *fields: str) -> Any:
+    """A C structure of 64-bit numbers."""
+    return type(name, (ctypes.Structure,), {"_fields_": [(f, I64) for f in fields]})
+
+
+PlaceAt = _structure(
+    "PlaceAt", "array", "offset", "time", "row", "wrap", "shift", "first", "first_row"
+)
+MatrixAt = _structure("MatrixAt", "array", "offset", "unit_stride", "k_stride")
+VectorAt = _structure("VectorAt", "one", "two", "offset_one", "offset_two")
+FactorAt = _structure("FactorAt", "stream", "offset", "width")
+SumAt = _structure("SumAt", "array", "offset", "stride", "copy", "copy_offset")
+RowSumAt = _structure(
+    "RowSumAt", "offset", "width", "array", "array_offset", "copy", "copy_offset"
+)
+
+
+class Columns(ctypes.Structure):
+    """The dz of one product: where in its row, and how many."""
+
+    _fields_ = (("at", I64), ("count", I32))
+
+
+class Call(ctypes.Structure):
+    """Everything that stays the same from call to call; see recurrence.h."""
+
+    _fields_ = (
+        ("T", I64), ("B", I64), ("size", P), ("stream", P), ("vector", P), ("vector_at", P),
+        ("vector_size", P), ("matrix", P), ("packed_at", P), ("columns", P),
+        ("factor", P), ("sum", P), ("row_sum", P),
+        ("dz", I64), ("sums_at", I64), ("sums_room", I64), ("zeros_at", I64), ("zeros", I64),
+        ("outer_at", I64), ("length", I64), ("reset", I64),
+        ("vectors", I32), ("blocks", I32), ("factors", I32), ("row_sums", I32),
+        ("descending", I32), ("reverse", I32), ("threads", I32), ("pool", I32),
+        ("split_units", I32), ("chunk", I32), ("wants_x", I32),
+    )  # fmt: skip
+
+
+class Shape(NamedTuple):
+    """What a layout depends on.
+
+    Attributes:
+        T: steps.
+        B: rows.
+        strides: of step and row, of x and then of each gradient that comes in; None: not given.
+        starts: for each state, whether its initial value is given.
+        lengths: whether rows have lengths.
+        reset: whether there are resets.
+        reverse: whether from the last step to the first.
+        threads: the most to use.
+        wants: backward: whether a gradient is wanted, of x and then of each tensor of weights.
+        lasts: backward: for each state, whether the gradient of its last value is given.
+    """
+
+    T: int
+    B: int
+    strides: tuple[tuple[int, int] | None, ...]
+    starts: tuple[bool, ...]
+    lengths: bool
+    reset: bool
+    reverse: bool
+    threads: int
+    wants: tuple[bool, ...] = ()
+    lasts: tuple[bool, ...] = ()
+
+
+@dataclass
+class Layout:
+    """One shape of call, ready but for the addresses.
+
+    Attributes:
+        call: the structure.
+        arrays: the names of the arrays whose addresses a call takes, the scratch first.
+        scratch: how many elements of working memory a call needs.
+        extra: backward: (tensor, row, rows) of gradients that come in a second part, to be added.
+    """
+
+    call: Call
+    arrays: list[str]
+    scratch: int
+    extra: list[tuple[int, int, int]] = field(default_factory=list)
+    keep: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """The address of the structure, which lives as long as this."""
+        self.address = ctypes.addressof(self.call)
+
+
+_forked = False
+
+
+def _in_child() -> None:
+    global _forked  # noqa: PLW0603 - a process forks at most into itself
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
+
+class Builder:
+    """Lays out one call of one kernel.
+
+    Args:
+        plan: of the kernel.
+        emitted: its text's tables.
+        sizes: letter to number.
+        lanes: elements in a vector.
+        outer_room: elements that one thread needs for the weights' gradients.
+        shape: of the call.
+        binding: where the weights lie.
+    """
+
+    def __init__(
+        self, plan: Plan, emitted: Emitted, sizes: Mapping[str, int], lanes: int,
+        outer_room: int, shape: Shape, binding: Binding,
+    ) -> None:  # fmt: skip
+        self.plan, self.emitted, self.sizes, self.lanes = plan, emitted, sizes, lanes
+        self.outer_room, self.shape, self.pieces = outer_room, shape, dict(binding.pieces)
+        self.arrays = ["scratch", "x", "lengths", "reset"]
+        self.used = 0
+        self.places: dict[str, Any] = {}
+        self.keep: list[Any] = []
+
+    # ---- sizes
+
+    def offset(self, widths: Sequence[str]) -> int:
+        """Elements that a run of widths takes in a stream, each rounded up to whole vectors."""
+        return offset(widths, self.sizes, self.lanes)
+
+    def room(self, stream: str) -> int:
+        """Elements in a row of a stream that holds several values."""
+        return max(self.offset(self.plan.layout.get(stream, [])), 1)
+
+    def take(self, elements: int) -> int:
+        """Room in the scratch."""
+        at, self.used = self.used, self.used + -(-elements // ALIGNED) * ALIGNED
+        return at
+
+    def number(self, name: str) -> int:
+        """The number of an array."""
+        if name not in self.arrays:
+            self.arrays.append(name)
+        return self.arrays.index(name)
+
+    # ---- streams
+
+    def whole(self, stream: str, array: str, n: int, *, shift: int = 0, first: str = "") -> None:
+        """A stream over an array [T, B, n] of the caller's, dense."""
+        self.given(stream, array, (self.shape.B * n, n), shift=shift, first=first, first_row=n)
+
+    def given(
+        self, stream: str, array: str, strides: tuple[int, int], *, shift: int = 0,
+        first: str = "", first_row: int = 0,
+    ) -> None:  # fmt: skip
+        """A stream over an array of the caller's, with its strides of step and row."""
+        start = self.number(first) if first else NONE
+        self.places[stream] = PlaceAt(
+            self.number(array), 0, *strides, -1, shift, start, first_row
+        )  # fmt: skip
+
+    def ring(self, stream: str, n: int, steps: int, *, shift: int = 0, first: str = "") -> None:
+        """A stream over some steps in the scratch, a power of two of them."""
+        at, start = self.take(steps * self.shape.B * n), self.number(first) if first else NONE
+        self.places[stream] = PlaceAt(
+            SCRATCH, at, self.shape.B * n, n, steps - 1, shift, start, n
+        )  # fmt: skip
+
+    def again(self, stream: str, of: str, *, shift: int, first: str = "") -> None:
+        """The same array as another stream's, a step before or after."""
+        p = self.places[of]
+        start = self.number(first) if first else NONE
+        self.places[stream] = PlaceAt(
+            p.array, p.offset, p.time, p.row, p.wrap, shift, start, p.row
+        )  # fmt: skip
+
+    def still(self, stream: str, array: str, n: int) -> None:
+        """One row for each row of the batch, the same at every step."""
+        self.places[stream] = PlaceAt(self.number(array), 0, 0, n, 0, 0, NONE, 0)
+
+    def nothing(self, stream: str, *, shift: int = 0, first: str = "", n: int = 0) -> None:
+        """Zeros, at every step."""
+        start = self.number(first) if first else NONE
+        self.places[stream] = PlaceAt(ZEROS, 0, 0, 0, -1, shift, start, n)
+
+    # ---- tables
+
+    def table(self, kind: Any, items: Sequence[Any]) -> int:
+        """A C array's address; the array lives as long as the layout."""
+        array = (kind * max(len(items), 1))(*items)
+        self.keep.append(array)
+        return ctypes.addressof(array)
+
+    def matrices(self, shapes: Mapping[str, tuple[int, ...]]) -> list[Any]:
+        """The matrices of all groups, operand by operand, with the strides of unit and k."""
+        found = []
+        for group in self.emitted.groups:
+            for row in group.matrices:
+                for name, transposed in row:
+                    (piece,), n = self.pieces[name], shapes[name][1]
+                    unit, k = (1, n) if transposed else (n, 1)
+                    array = self.number(f"weight {piece.tensor}")
+                    found.append(MatrixAt(array, piece.row * n, unit, k))
+        return found
+
+    def vectors(self) -> list[Any]:
+        """Where each vector's one or two parts are."""
+        found = []
+        for name in self.emitted.vectors:
+            pieces = self.pieces[name]
+            at = [self.number(f"weight {p.tensor}") for p in pieces] + [NONE]
+            rows = [p.row for p in pieces] + [0]
+            found.append(VectorAt(*at[:2], *rows[:2]))
+        return found
+
+    def panels(self, group: Group) -> int:
+        """Elements of a group's packed matrices."""
+        A = len(group.outputs)
+        U = 4 if A == 1 else 2 if A == 2 else 1
+        panels = -(-self.sizes[group.units] // (U * self.lanes))
+        return panels * sum(self.sizes[letter] for _, letter in group.operands) * A * U * self.lanes
+
+    # ---- the call
+
+    def threads(self, flops: int) -> tuple[int, bool]:
+        """How many threads, and whether they split units (True) or rows (False)."""
+        s = self.shape
+        threads = int(max(1, min(s.threads, flops // 1_000_000, 64)))
+        if threads == 1:
+            return 1, False
+        step = flops / max(s.T, 1)
+        if 8 * threads > s.B and step > 4e6 and not self.plan.has_row_sums:
+            return threads, True
+        return min(threads, s.B), False
+
+    def finish(
+        self, shapes: Mapping[str, tuple[int, ...]], *, descending: bool, chunk: int, **more: Any
+    ) -> Layout:
+        """The layout, when every stream has its place.
+
+        Args:
+            shapes: of each weight.
+            descending: whether the loop runs from the last step to the first.
+            chunk: steps whose products outside the loop are made at once.
+            **more: other fields of the call.
+        """
+        s, vectors = self.shape, self.emitted.vectors
+        flops = 2 * s.T * s.B * sum(n[0] * n[1] for n in shapes.values() if len(n) == 2)
+        threads, split = self.threads(flops)
+        widths = [self.sizes[w] for w in self.sizes]
+        zeros = max(*(self.room(k) for k in self.plan.layout), *widths, 1) + self.lanes
+        call = Call(
+            T=s.T, B=s.B,
+            size=self.table(I32, [self.sizes[k] for k in self.emitted.letters]),
+            stream=self.table(PlaceAt, [self.places[k] for k in self.plan.streams]),
+            vector=self.table(VectorAt, self.vectors()),
+            vector_at=self.table(I64, [self.take(shapes[v][0] + self.lanes) for v in vectors]),
+            vector_size=self.table(I32, [shapes[v][0] for v in vectors]),
+            matrix=self.table(MatrixAt, self.matrices(shapes)),
+            packed_at=self.table(I64, [self.take(self.panels(g)) for g in self.emitted.groups]),
+            zeros_at=self.take(zeros), zeros=zeros,
+            outer_at=self.take(threads * self.outer_room),
+            length=self.number("lengths") if s.lengths else NONE,
+            reset=self.number("reset") if s.reset else NONE,
+            vectors=len(vectors), descending=int(descending), reverse=int(s.reverse),
+            threads=threads, pool=int(not _forked), split_units=int(split), chunk=chunk, **more,
+        )  # fmt: skip
+        return Layout(call, self.arrays, self.used + self.lanes, keep=self.keep)
+
+
+def offset(widths: Sequence[str], sizes: Mapping[str, int], lanes: int) -> int:
+    """Elements that a run of widths takes in a stream, each rounded up to whole vectors."""
+    return sum(lanes if w == "1" else -(-sizes[w] // lanes) * lanes for w in widths)
+
+
+def power_of_two(n: float) -> int:
+    """The largest that is at most n, and at least 1."""
+    return 1 << max(int(n).bit_length() - 1, 0) if n >= 1 else 1
+
+
+def forward_layout(
+    build: Builder, shapes: Mapping[str, tuple[int, ...]], whole: Sequence[str]
+) -> Layout:
+    """Lay out a forward call.
+
+    Args:
+        build: with the plan and the shape.
+        shapes: of each weight.
+        whole: the states that are given at every step.
+    """
+    plan, s, sizes = build.plan, build.shape, build.sizes
+    room = build.room("hoisted")
+    chunk = min(power_of_two(65536 / max(s.B * room, 1)), power_of_two(max(s.T, 1)))
+    assert s.strides[0] is not None
+    build.given("x", "x", s.strides[0])
+    build.ring("hoisted", room, chunk)
+    back = 1 if s.reverse else -1
+    for given, (k, width) in zip(s.starts, plan.last.items(), strict=True):
+        n, first = sizes[width], f"start {k}" if given else ""
+        if k in whole:
+            build.whole(f"new_{k}", f"new {k}", n)
+        else:
+            build.ring(f"new_{k}", n, 2)
+        build.again(f"old_{k}", f"new_{k}", shift=back, first=first)
+        build.still(f"last_{k}", f"last {k}", n)
+    for stream, width in plan.given.items():
+        if stream.startswith("seen_"):
+            build.whole(stream, f"seen {stream[5:]}", sizes[width])
+    build.whole("saved", "saved", build.room("saved"))
+    build.ring("kept", build.room("kept"), 1)
+    return build.finish(shapes, descending=s.reverse, chunk=chunk)
+
+
+def backward_layout(
+    build: Builder, shapes: Mapping[str, tuple[int, ...]], back: Backward
+) -> Layout:
+    """Lay out a backward call.
+
+    Args:
+        build: with the plan and the shape.
+        shapes: of each weight.
+        back: the derivative.
+    """
+    plan, s, sizes = build.plan, build.shape, build.sizes
+    states = [k[6:] for k in plan.streams if k.startswith("first_")]
+    before, after = (1, -1) if s.reverse else (-1, 1)
+    # The gradients of weights are sums over some thousand steps and rows at a time; two such
+    # chunks are in the ring, so that one thread may be at the next while another is at this.
+    chunk = min(power_of_two(1024 / max(s.B, 1)), power_of_two(2 * max(s.T, 1) - 1))
+    x_strides, *seed_strides = s.strides
+    assert x_strides is not None
+    build.given("x", "x", x_strides)
+    build.whole("dx", "dx", sizes["I"])
+    widths = {k: sizes[v.width] for k, v in back.gradients.items()}
+    for k, start, last in zip(states, s.starts, s.lasts, strict=True):
+        n, first = widths[k], f"last {k}" if last else ""
+        build.whole(f"new_{k}", f"new {k}", n)
+        build.again(f"old_{k}", f"new_{k}", shift=before, first=f"start {k}" if start else "")
+        if k in back.carries:
+            build.ring(f"next_{k}", n, 2)
+            build.again(f"carry_{k}", f"next_{k}", shift=after, first=first)
+        else:  # nothing is ever carried on: zeros after the start
+            build.nothing(f"carry_{k}", shift=after, first=first, n=n)
+        build.still(f"first_{k}", f"first {k}", n)
+    for k, strides in zip(back.seeds, seed_strides, strict=True):
+        if strides is None:
+            build.nothing(f"seed_{k}")
+        else:
+            build.given(f"seed_{k}", f"seed {k}", strides)
+    build.whole("saved", "saved", build.room("saved"))
+    build.ring("dz", build.room("dz"), 2 * chunk)
+    build.again("past", "dz", shift=after)
+    build.ring("operands", build.room("operands"), 2 * chunk)
+    build.ring("kept", build.room("kept"), 1)
+    sums = max(build.offset([v.width for v in plan.sums.values()]), 1)
+    build.ring("sums", sums, 1)
+    tables = _Sums(build, shapes, back)
+    layout = build.finish(
+        shapes, descending=not s.reverse, chunk=chunk, wants_x=int(s.wants[0]),
+        dz=plan.streams.index("dz"),
+        sums_at=build.places["sums"].offset, sums_room=s.B * sums, **tables.fields(),
+    )  # fmt: skip
+    layout.extra = tables.extra
+    return layout
+
+
+class _Sums:
+    """Which dz is summed with which factor into which gradient."""
+
+    def __init__(
+        self, build: Builder, shapes: Mapping[str, tuple[int, ...]], back: Backward
+    ) -> None:
+        self.build, self.shapes, self.back = build, shapes, back
+        self.extra: list[tuple[int, int, int]] = []
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of the call."""
+        build, plan = self.build, self.build.plan
+        into: dict[tuple[Value, Value | None], Any] = {}
+        for matrix, pairs in self.back.outer.items():
+            for nth, (dz, operand) in enumerate(pairs):
+                into[dz, operand] = self.place(matrix, second=nth > 0)
+        for vector, dz in plan.columns.items():
+            into[dz, None] = self.place(vector)
+        into = {k: v for k, v in into.items() if v is not None}
+        blocks = list(dict.fromkeys(dz for dz, _ in into))
+        factors = list(dict.fromkeys(operand for _, operand in into))
+        no_sum = SumAt(NONE, 0, 0, NONE, 0)
+        row_sums, before = [], []
+        for vector, value in plan.sums.items():
+            place = self.place(vector)
+            if place is not None:
+                row_sums.append(
+                    RowSumAt(
+                        build.offset(before), build.sizes[value.width], place.array, place.offset,
+                        place.copy, place.copy_offset,
+                    )
+                )  # fmt: skip
+            before.append(value.width)
+        return {
+            "columns": build.table(
+                Columns,
+                [
+                    Columns(build.offset(dz_place(plan, dz).before), build.sizes[dz.width])
+                    for dz in blocks
+                ],
+            ),
+            "factor": build.table(FactorAt, [self.factor(v) for v in factors]),
+            "sum": build.table(SumAt, [into.get((b, f), no_sum) for b in blocks for f in factors]),
+            "row_sum": build.table(RowSumAt, row_sums),
+            "blocks": len(blocks), "factors": len(factors), "row_sums": len(row_sums),
+        }  # fmt: skip
+
+    def place(self, name: str, *, second: bool = False) -> Any | None:
+        """Where the gradient of a weight goes; None if nobody wants it."""
+        pieces, shape = self.build.pieces[name], self.shapes[name]
+        wants = self.build.shape.wants[1:]
+        stride = shape[1] if len(shape) == 2 else 1
+        wanted = [p for p in pieces if wants[p.tensor]]
+        if not wanted:
+            return None
+        if second:  # the same matrix multiplies two things in a step: a sum of its own for each
+            array = self.build.number(f"extra {len(self.extra)}")
+            self.extra.append((pieces[0].tensor, pieces[0].row, shape[0]))
+            return SumAt(array, 0, stride, NONE, 0)
+        at = [self.build.number(f"gradient {p.tensor}") for p in wanted] + [NONE]
+        rows = [p.row * stride for p in wanted] + [0]
+        return SumAt(at[0], rows[0], stride, at[1], rows[1])
+
+    def factor(self, operand: Value | None) -> Any:
+        """Where the operand of a product is found at each step; None: ones."""
+        plan, build = self.build.plan, self.build
+        if operand is None:
+            return FactorAt(0, 0, 0)
+        width = build.sizes[operand.width]
+        if operand.op == "x":
+            return FactorAt(plan.streams.index("x"), 0, width)
+        place = plan.homes.get(operand)
+        if place is None or place.stream == "kept":
+            place = next(p for p in plan.stores[operand] if p.stream == "operands")
+        return FactorAt(plan.streams.index(place.stream), build.offset(place.before), width)
+
+
+def threads_now() -> int:
+    """How many threads torch may use."""
+    return torch.get_num_threads()

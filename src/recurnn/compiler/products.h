@@ -1,0 +1,269 @@
+// Matrix products: how weights are laid out for them, the micro-kernel, and the sums over steps.
+//
+// Words: a *panel* is U vectors of units for each of A products that share their operands; a
+// *tile* is M rows of the batch times one panel, and stays in registers while K runs.
+
+#include <utility>
+
+// One matrix of a product: `at(unit, k)` is its element, whichever way round it is stored.
+struct Matrix {
+    const T* data;
+    int64_t unit_stride, k_stride;
+};
+
+INLINE int padded(int units) { return (units + LANES - 1) / LANES * LANES; }
+constexpr int width(int A) { return A == 1 ? 4 : A == 2 ? 2 : 1; }
+constexpr int rows_of(int A) {
+    return ACCUMULATORS / (A * width(A)) < 1 ? 1 : ACCUMULATORS / (A * width(A)) > 8 ? 8
+         : ACCUMULATORS / (A * width(A));
+}
+INLINE int64_t panel_size(int K, int A, int U) { return (int64_t)K * A * U * LANES; }
+INLINE int panels_of(int units, int U) { return (units + U * LANES - 1) / (U * LANES); }
+
+// ---------------------------------------------------------------- layout
+
+// LANES vectors become their transpose: each round interleaves the first half with the second.
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define HAS_SHUFFLE 1
+#endif
+#endif
+#ifdef HAS_SHUFFLE
+template <size_t... k> INLINE V low(V a, V b, std::index_sequence<k...>) {
+    return __builtin_shufflevector(a, b, (int)(k % 2 ? LANES + k / 2 : k / 2)...);
+}
+template <size_t... k> INLINE V high(V a, V b, std::index_sequence<k...>) {
+    return __builtin_shufflevector(a, b, (int)(LANES / 2 + (k % 2 ? LANES + k / 2 : k / 2))...);
+}
+INLINE void transpose(V (&v)[LANES]) {
+    constexpr auto lanes = std::make_index_sequence<LANES>();
+    for (int round = 1; round < LANES; round *= 2) {
+        V w[LANES];
+#pragma GCC unroll 16
+        for (int k = 0; k < LANES / 2; k++) {
+            w[2 * k] = low(v[k], v[k + LANES / 2], lanes);
+            w[2 * k + 1] = high(v[k], v[k + LANES / 2], lanes);
+        }
+#pragma GCC unroll 16
+        for (int k = 0; k < LANES; k++) v[k] = w[k];
+    }
+}
+#else
+INLINE void transpose(V (&v)[LANES]) {
+    for (int i = 0; i < LANES; i++)
+        for (int k = 0; k < i; k++) { T a = v[i][k]; v[i][k] = v[k][i]; v[k][i] = a; }
+}
+#endif
+
+// to[k · to_stride + u] = from[u][k] for `left` rows and K columns; zeros for the rows beyond.
+static NOINLINE void transposed(T* to, int64_t to_stride, const T* const* from, int left, int K) {
+    for (int k = 0; k < K; k += LANES) {
+        V v[LANES];
+        for (int u = 0; u < LANES; u++) v[u] = u < left ? load(from[u] + k, K - k) : V{};
+        transpose(v);
+        for (int j = 0; j < LANES && k + j < K; j++) store(to + (k + j) * to_stride, v[j]);
+    }
+}
+
+// One vector's column of a panel, K long.
+static void pack_column(T* to, int64_t to_stride, const Matrix& m, int unit, int units, int K) {
+    int left = units - unit < LANES ? units - unit : LANES;
+    const T* from = m.data + unit * m.unit_stride;
+    if (m.unit_stride == 1) {
+        for (int k = 0; k < K; k++) store(to + k * to_stride, load(from + k * m.k_stride, left));
+        return;
+    }
+    const T* row[LANES];
+    for (int u = 0; u < left; u++) row[u] = from + u * m.unit_stride;
+    transposed(to, to_stride, row, left, K);
+}
+// Panels `first` … `last` − 1 of A matrices side by side: panel, k, product, lane.
+static void pack(T* to, const Matrix* m, int A, int U, int units, int K, int64_t panel_stride,
+                 int first, int last) {
+    int64_t stride = (int64_t)A * U * LANES;
+    for (int p = first; p < last; p++)
+        for (int a = 0; a < A; a++)
+            for (int n = 0; n < U; n++) {
+                int unit = (p * U + n) * LANES;
+                T* column = to + p * panel_stride + (a * U + n) * LANES;
+                if (unit < units) pack_column(column, stride, m[a], unit, units, K);
+            }
+}
+
+// ---------------------------------------------------------------- the micro-kernel
+
+// acc[m][a · N + n] = Σ_k rows[m][k] · panel[k][a][n], or += where it is not the first term. U is
+// the panel's width, N ≤ U what is used of it.
+template <int M, int A, int U, int N>
+static NOINLINE void tile_product(V* acc, bool first, int K, const T* const* rows, const T* panel) {
+    V sum[M][A * N];
+    const T* row[M];
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) {
+        row[m] = rows[m];
+#pragma GCC unroll 8
+        for (int j = 0; j < A * N; j++) sum[m][j] = first ? V{} : acc[m * A * N + j];
+    }
+    for (int k = 0; k < K; k++, panel += A * U * LANES) {
+        V w[A * N];
+#pragma GCC unroll 8
+        for (int a = 0; a < A; a++)
+#pragma GCC unroll 8
+            for (int n = 0; n < N; n++) w[a * N + n] = load(panel + (a * U + n) * LANES);
+#pragma GCC unroll 8
+        for (int m = 0; m < M; m++) {
+            V x = broadcast(row[m][k]);
+#pragma GCC unroll 8
+            for (int j = 0; j < A * N; j++) sum[m][j] += x * w[j];
+        }
+    }
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++)
+#pragma GCC unroll 8
+        for (int j = 0; j < A * N; j++) acc[m * A * N + j] = sum[m][j];
+}
+
+typedef void (*TileProduct)(V*, bool, int, const T* const*, const T*);
+template <int A, int U, int N, size_t... m>
+INLINE TileProduct of_rows(int M, std::index_sequence<m...>) {
+    static const TileProduct of[] = {tile_product<(int)m + 1, A, U, N>...};
+    return of[M - 1];
+}
+// The tile of M rows and N of a panel's U vectors.
+template <int A, int U>
+INLINE void multiply(int M, int N, V* acc, bool first, int K, const T* const* rows,
+                     const T* panel) {
+    constexpr auto most = std::make_index_sequence<rows_of(A)>();
+    TileProduct run = of_rows<A, U, U>(M, most);
+    if constexpr (U > 1) if (N == 1) run = of_rows<A, U, 1>(M, most);
+    if constexpr (U > 2) {
+        if (N == 2) run = of_rows<A, U, 2>(M, most);
+        if (N == 3) run = of_rows<A, U, 3>(M, most);
+    }
+    run(acc, first, K, rows, panel);
+}
+
+// n rows in as few tiles as M allows, all of nearly the same height: run(first, height).
+template <class F>
+INLINE void in_tiles(int n, int M, F run) {
+    int count = (n + M - 1) / M;
+    for (int k = 0, at = 0; k < count; k++) {
+        int height = n / count + (k < n % count);
+        run(at, height);
+        at += height;
+    }
+}
+
+// ---------------------------------------------------------------- sums over steps and rows
+
+// out[m][n] += Σ_r left[r][m] · right[r][n]: gradients of weights. Each element is summed by one
+// thread in the order of r, so that the number of threads does not change a bit.
+struct Columns {   // some columns of the left side: the dz of one product
+    int64_t at;
+    int count;
+};
+struct Factor {    // a right side; of width 0: ones, for sums of the left columns
+    const T* const* rows;
+    int width;
+};
+struct Sum {       // where a pair of them goes; a vector may be wanted in two places
+    T *out, *copy;
+    int64_t stride;
+};
+struct Outer {
+    const T* const* left;
+    const Columns* columns;
+    const Factor* factor;
+    const Sum* sum;  // [column block][factor]
+    int rows, blocks, factors;
+    bool add;
+};
+constexpr int DEPTH = 256, MOST_COLUMNS = 384, OUTER_M = rows_of(1), OUTER_N = width(1);
+constexpr int64_t OUTER_ROOM = (int64_t)DEPTH * (MOST_COLUMNS + OUTER_N * LANES);
+
+struct Strip {  // some columns, at most OUTER_M, of a block
+    int block, first, count;
+};
+INLINE void add_to(T* out, V v, bool add, int left) {
+    store(out, add ? v + load(out, left) : v, left);
+}
+static void outer_strip(const Outer& p, const Strip& s, const T* packed, int f, int n0,
+                        const T* panel, int depth, bool add) {
+    const Sum& to = p.sum[s.block * p.factors + f];
+    if (!to.out) return;
+    const T* rows[OUTER_M];
+    for (int m = 0; m < s.count; m++) rows[m] = packed + m * DEPTH;
+    if (p.factor[f].width == 0) {
+        for (int m = 0; m < s.count; m++) {
+            V v = {};
+            for (int r = 0; r < depth; r += LANES) v += load(rows[m] + r, depth - r);
+            T total_ = total(v, LANES) + (add ? to.out[s.first + m] : 0);
+            to.out[s.first + m] = total_;
+            if (to.copy) to.copy[s.first + m] = total_;
+        }
+        return;
+    }
+    int left = p.factor[f].width - n0, N = (left + LANES - 1) / LANES;
+    if (N > OUTER_N) N = OUTER_N;
+    V acc[OUTER_M * OUTER_N];
+    multiply<1, OUTER_N>(s.count, N, acc, true, depth, rows, panel);
+    for (int m = 0; m < s.count; m++)
+        for (int n = 0; n < N; n++)
+            add_to(to.out + (s.first + m) * to.stride + n0 + n * LANES, acc[m * N + n], add,
+                   left - n * LANES);
+}
+// The strips from `first` to `last`, whose columns have room in `scratch`, for `depth` rows.
+static void outer_strips(const Outer& p, const Strip* strip, int strips, int r0, int depth,
+                         T* scratch) {
+    T *packed = scratch, *panel = scratch + (int64_t)DEPTH * MOST_COLUMNS;
+    bool add = p.add || r0 > 0;
+    int columns = 0;
+    for (int s = 0, end; s < strips; s = end) {  // strips of one block lie side by side
+        int count = 0;
+        for (end = s; end < strips && strip[end].block == strip[s].block; end++)
+            count += strip[end].count;
+        int64_t from = p.columns[strip[s].block].at + strip[s].first;
+        for (int r = 0; r < depth; r += LANES) {
+            const T* row[LANES];
+            int some = depth - r < LANES ? depth - r : LANES;
+            for (int k = 0; k < some; k++) row[k] = p.left[r0 + r + k] + from;
+            transposed(packed + (int64_t)columns * DEPTH + r, DEPTH, row, some, count);
+        }
+        columns += count;
+    }
+    for (int f = 0; f < p.factors; f++)
+        for (int n0 = 0; n0 == 0 || n0 < p.factor[f].width; n0 += OUTER_N * LANES) {
+            for (int r = 0; r < depth; r++)
+                for (int n = 0; n < OUTER_N; n++) {
+                    int left = p.factor[f].width - n0 - n * LANES;
+                    if (left > 0)
+                        store(panel + (r * OUTER_N + n) * LANES,
+                              load(p.factor[f].rows[r0 + r] + n0 + n * LANES, left));
+                }
+            const T* turned = packed;
+            for (int s = 0; s < strips; s++) {
+                outer_strip(p, strip[s], turned, f, n0, panel, depth, add);
+                turned += strip[s].count * DEPTH;
+            }
+        }
+}
+static void outer(const Outer& p, int member, int members, T* scratch) {
+    constexpr int most = MOST_COLUMNS / OUTER_M;
+    Strip strip[most];
+    int all = 0, seen = 0, strips = 0;
+    for (int b = 0; b < p.blocks; b++) all += (p.columns[b].count + OUTER_M - 1) / OUTER_M;
+    int from = (int64_t)all * member / members, to = (int64_t)all * (member + 1) / members;
+    for (int b = 0; b < p.blocks; b++)
+        in_tiles(p.columns[b].count, OUTER_M, [&](int first, int count) {
+            if (seen >= from && seen < to) strip[strips++] = {b, first, count};
+            seen++;
+            bool whole = strips == most || (seen == to && strips);
+            if (!whole) return;
+            int r0 = 0;  // of no rows the sum is zero, and that is written too
+            do {
+                int depth = p.rows - r0 < DEPTH ? p.rows - r0 : DEPTH;
+                outer_strips(p, strip, strips, r0, depth, scratch);
+            } while ((r0 += DEPTH) < p.rows);
+            strips = 0;
+        });
+}

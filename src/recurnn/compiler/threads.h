@@ -1,0 +1,91 @@
+// Threads: one team a call, taken from the pool that torch has already.
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <sched.h>
+
+// The members of one team; they meet where one needs what another has made.
+struct Team {
+    int members, arrived, round;
+    void meet() {
+        if (members == 1) return;
+        int mine = __atomic_load_n(&round, __ATOMIC_ACQUIRE);
+        if (__atomic_add_fetch(&arrived, 1, __ATOMIC_ACQ_REL) == members) {
+            __atomic_store_n(&arrived, 0, __ATOMIC_RELAXED);
+            __atomic_store_n(&round, mine + 1, __ATOMIC_RELEASE);
+            return;
+        }
+        for (int spins = 0; __atomic_load_n(&round, __ATOMIC_ACQUIRE) == mine; spins++)
+            if (spins > 4000) sched_yield();  // a busy neighbour has the core: do not hold it up
+    }
+};
+
+typedef void (*Work)(void* with, Team& team, int member);
+
+struct Crew {  // a team that is being put together
+    Team team;
+    Work work;
+    void* with;
+    int ready;
+};
+
+// torch's own pool, GNU's OpenMP. Threads of ours beside it would have to share the cores with
+// its threads, which go on spinning for a while after each of torch's own operations.
+typedef void (*GompParallel)(void (*)(void*), void*, unsigned, unsigned);
+typedef int (*GompNumber)();
+struct Gomp {
+    GompParallel parallel;
+    GompNumber number, count;
+};
+static const Gomp& gomp() {
+    static const Gomp found = {(GompParallel)dlsym(RTLD_DEFAULT, "GOMP_parallel"),
+                               (GompNumber)dlsym(RTLD_DEFAULT, "omp_get_thread_num"),
+                               (GompNumber)dlsym(RTLD_DEFAULT, "omp_get_num_threads")};
+    return found;
+}
+static void in_pool(void* with) {
+    Crew& crew = *(Crew*)with;
+    int count = gomp().count();  // may be fewer than were asked for
+    if (gomp().number() == 0) {
+        crew.team.members = count;
+        __atomic_store_n(&crew.ready, 1, __ATOMIC_RELEASE);
+    } else {
+        while (!__atomic_load_n(&crew.ready, __ATOMIC_ACQUIRE)) sched_yield();
+    }
+    crew.work(crew.with, crew.team, gomp().number());
+}
+
+// Where there is no such pool, and in a forked child, whose parent's threads did not come along:
+// threads that live for one call.
+struct Hand {
+    Crew* crew;
+    int member;
+};
+static void* start_hand(void* with) {
+    Hand& hand = *(Hand*)with;
+    while (!__atomic_load_n(&hand.crew->ready, __ATOMIC_ACQUIRE)) sched_yield();
+    hand.crew->work(hand.crew->with, hand.crew->team, hand.member);
+    return 0;
+}
+static void with_own_threads(Crew& crew, int n) {
+    pthread_t thread[64];
+    Hand hand[64];
+    int started = 1;
+    for (; started < n; started++) {
+        hand[started] = {&crew, started};
+        if (pthread_create(&thread[started], 0, start_hand, &hand[started])) break;
+    }
+    crew.team.members = started;
+    __atomic_store_n(&crew.ready, 1, __ATOMIC_RELEASE);
+    crew.work(crew.with, crew.team, 0);
+    for (int k = 1; k < started; k++) pthread_join(thread[k], 0);
+}
+
+// work(with, team, 0 … members − 1) on up to n threads at once; 64 at most.
+static void parallel(int n, bool pool, Work work, void* with) {
+    Crew crew = {{1, 0, 0}, work, with, 0};
+    const Gomp& g = gomp();
+    if (n <= 1) work(with, crew.team, 0);
+    else if (pool && g.parallel && g.number && g.count) g.parallel(in_pool, &crew, n, 0);
+    else with_own_threads(crew, n);
+}
