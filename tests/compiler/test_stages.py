@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 import recurnn
 from problems import KINDS
@@ -18,6 +19,7 @@ from recurnn.compiler.differentiate import differentiate
 from recurnn.compiler.ops import OPS, SPELLINGS, Graph, Value
 from recurnn.compiler.plan import plan_backward, plan_forward
 from recurnn.compiler.trace import Symbol, trace
+from recurnn.errors import ConfigError
 
 F32, F64 = torch.float32, torch.float64
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -174,8 +176,9 @@ def test_a_backward_plan_computes_each_value_once_and_in_order(kind: str) -> Non
 
 # The table of operations: torch, C++ and derivative say the same
 
-UNARY = ["neg", "sigmoid", "tanh", "relu", "exp", "log", "sqrt", "abs"]
-BINARY = ["add", "sub", "mul", "div", "maximum", "minimum", "gt", "ge"]
+UNARY = ["neg", "sigmoid", "tanh", "relu", "exp", "log", "sqrt", "abs", "expm1"]
+UNARY += ["log1p", "softplus", "erf"]
+BINARY = ["add", "sub", "mul", "div", "maximum", "minimum", "gt", "ge", "clamp_min", "clamp_max"]
 SPECIAL = [0.0, -0.0, math.inf, -math.inf, math.nan, 1.0, -1.0, 1e-30, -1e-30, 88.0, -88.0]
 SPECIAL += [3e38, -3e38, 1e-45, 20.0, -20.0, 0.5, -0.5, 2.0, 103.0, -104.0]
 
@@ -185,7 +188,7 @@ def test_every_operation_is_tested_and_has_a_cpp_text_and_spellings() -> None:
     for name, op in OPS.items():
         assert "{0}" in op.cpp
         assert ("{1}" in op.cpp) == (name in BINARY)
-        assert bool(op.spellings) == (name not in ("gt", "ge"))
+        assert bool(op.spellings) == (name not in ("gt", "ge", "softplus"))
     assert SPELLINGS[torch.Tensor.tanh] == SPELLINGS[torch.tanh] == "tanh"
     assert SPELLINGS[torch.true_divide] == SPELLINGS[torch.Tensor.__truediv__] == "div"
 
@@ -293,7 +296,43 @@ def test_derivative_of_every_operation_is_autograds(op: str) -> None:
         assert torch.allclose(found[slope], expected, rtol=1e-14, atol=0, equal_nan=True)
 
 
-# The three functions over the whole range
+# What is made of several operations
+
+
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "silu": F.silu, "mish": F.mish, "gelu": F.gelu, "softplus": F.softplus, "elu": F.elu,
+    "selu": F.selu, "logsigmoid": F.logsigmoid, "softsign": F.softsign, "relu": F.relu,
+    "tanhshrink": F.tanhshrink, "leaky_relu": F.leaky_relu, "hardsigmoid": F.hardsigmoid,
+    "hardswish": F.hardswish, "hardtanh": F.hardtanh, "relu6": F.relu6,
+    "expit": torch.special.expit, "gelu_tanh": lambda a: F.gelu(a, approximate="tanh"),
+    "softplus_3": lambda a: F.softplus(a, beta=3), "elu_half": lambda a: F.elu(a, 0.5),
+    "leaky_relu_5": lambda a: F.leaky_relu(a, 5.0), "hardtanh_0": lambda a: F.hardtanh(a, 0.0, 2.0),
+    "clamp": lambda a: a.clamp(-1.7, 6.0), "clamp_min": lambda a: torch.clamp_min(a, 0.3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_and_its_derivative_are_torchs(name: str) -> None:
+    graph = Graph()
+    symbol = ACTIVATIONS[name](Symbol(graph, (graph.make("state", width="H", data="a"),)))
+    a = torch.tensor([0.0, 0.3, -0.3, 1.7, -1.7, 3.0, -3.0, 6.0, 40.0, -40.0], dtype=F64)
+    want = ACTIVATIONS[name](a.requires_grad_())
+    got = evaluate(graph, {"a": a})[symbol.parts[0]]
+    assert torch.allclose(got, want, rtol=1e-14, atol=1e-15)
+    seed = torch.linspace(0.5, 2.0, len(a), dtype=F64)
+    (slope,), (wanted,) = (torch.autograd.grad(y, a, seed) for y in (got, want))
+    rounding = 1e-7 if name == "hardsigmoid" else 1e-13  # torch has its slope, 1/6, in float32
+    assert torch.allclose(slope, wanted, rtol=rounding, atol=1e-15)
+
+
+def test_an_activation_in_place_is_an_error() -> None:
+    graph = Graph()
+    a = Symbol(graph, (graph.make("state", width="H", data="a"),))
+    with pytest.raises(ConfigError, match="changes a tensor in place: relu"):
+        F.relu(a, inplace=True)
+
+
+# Three functions over the whole range, in a kernel; test_vectors has all of them, outside
 
 
 def errors_in_ulp(got: Tensor, exact: Tensor) -> Tensor:
@@ -347,7 +386,9 @@ class Odd(Cell):
 @pytest.mark.parametrize(
     ("equation", "reason"),
     [
-        (lambda p, x, h: torch.erf(p.W @ x + h), "the step uses erf"),
+        (lambda p, x, h: torch.erfinv(p.W @ x + h), "the step uses erfinv"),
+        (lambda p, x, h: F.softplus(h, threshold=5.0), "softplus with a threshold of 5"),
+        (lambda p, x, h: F.gelu(h, approximate="odd"), "gelu with approximate='odd'"),
         (lambda p, x, h: torch.tanh(h) if h.sum() > 0 else h, "a sum that is not over the units"),
         (lambda p, x, h: h if h > 0 else -h, "could not be traced"),
         (lambda p, x, h: (p.U @ h) ** 3, "a power of 3"),
@@ -358,7 +399,7 @@ class Odd(Cell):
         (lambda p, x, h: p.W @ x + h + torch.ones(4), "Tensor that is not a weight or a state"),
         (lambda p, x, h: torch.cat([h, h], -1), "something that is not one row"),
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_the_reason_why_a_step_is_not_compiled(equation: Any, reason: str) -> None:
     cell = Odd(3, 4)

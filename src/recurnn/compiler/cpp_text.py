@@ -1,10 +1,10 @@
-"""The C++ that is the same for every kernel: recurrence.h, and the frame of a tile."""
+"""The C++ that is the same for every kernel: its headers, and the frame of a tile."""
 
 from __future__ import annotations
 
 from importlib import resources
 
-# Words of recurrence.h and of C++ that an author's name must not hide.
+# Words of the headers and of C++ that an author's name must not hide.
 RESERVED = frozenset(
     [
         "T",
@@ -33,13 +33,18 @@ RESERVED = frozenset(
         "load",
         "store",
         "exp",
+        "expm1",
         "log",
+        "log1p",
+        "softplus",
+        "erf",
         "tanh",
         "sigmoid",
         "sqrt",
         "abs",
         "maximum",
         "minimum",
+        "greater",
         "where",
         "broadcast",
         "total",

@@ -1,4 +1,4 @@
-"""Stage 4: a plan becomes C++ text. Only the bodies are generated; the rest is recurrence.h."""
+"""Stage 4: a plan becomes C++ text. Only the bodies are generated; the rest is in headers."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ same expression, so that nothing is computed twice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -136,10 +137,15 @@ class Op:
     spellings: tuple[Any, ...]
     cost: int = 1
 
+    @property
+    def arguments(self) -> int:
+        """How many values it takes."""
+        return 2 if "{1}" in self.cpp else 1
+
 
 def _t(*names: str) -> tuple[Any, ...]:
-    """Every spelling of a name: torch.name, Tensor.name and torch.nn.functional.name."""
-    homes = (torch, torch.Tensor, F)
+    """Every spelling of a name, in torch, Tensor, torch.nn.functional and torch.special."""
+    homes = (torch, torch.Tensor, F, torch.special)
     return tuple(getattr(home, name) for name in names for home in homes if hasattr(home, name))
 
 
@@ -186,7 +192,7 @@ OPS: dict[str, Op] = {
         "sigmoid({0})",
         torch.sigmoid,
         lambda G, g, y, a: (G.apply("mul", g, G.apply("mul", y, G.apply("sub", 1.0, y))),),
-        _t("sigmoid"),
+        _t("sigmoid", "expit"),
         cost=25,
     ),
     "tanh": Op(
@@ -197,7 +203,7 @@ OPS: dict[str, Op] = {
         cost=25,
     ),
     "relu": Op(
-        "where({0} > broadcast(0), {0}, {0} != {0} ? {0} : broadcast(0))",
+        "greater(broadcast(0), {0})",
         torch.relu,
         lambda G, g, y, a: (G.apply("mul", g, G.apply("gt", y, 0.0)),),
         _t("relu"),
@@ -205,8 +211,45 @@ OPS: dict[str, Op] = {
     "exp": Op(
         "exp({0})", torch.exp, lambda G, g, y, a: (G.apply("mul", g, y),), _t("exp"), cost=20
     ),
+    "expm1": Op(
+        "expm1({0})",
+        torch.expm1,
+        lambda G, g, y, a: (G.apply("mul", g, G.apply("add", y, 1.0)),),
+        _t("expm1"),
+        cost=20,
+    ),
     "log": Op(
         "log({0})", torch.log, lambda G, g, y, a: (G.apply("div", g, a),), _t("log"), cost=25
+    ),
+    "log1p": Op(
+        "log1p({0})",
+        torch.log1p,
+        lambda G, g, y, a: (G.apply("div", g, G.apply("add", a, 1.0)),),
+        _t("log1p"),
+        cost=30,
+    ),
+    "softplus": Op(
+        "softplus({0})",
+        F.softplus,
+        # beyond 20 the result is a, and the slope one
+        lambda G, g, y, a: (
+            G.apply("mul", g, G.apply("maximum", G.apply("sigmoid", a), G.apply("gt", a, 20.0))),
+        ),
+        (),
+        cost=50,
+    ),
+    "erf": Op(
+        "erf({0})",
+        torch.erf,
+        lambda G, g, y, a: (
+            G.apply(
+                "mul",
+                G.apply("mul", g, 2 / math.sqrt(math.pi)),
+                G.apply("exp", G.apply("neg", G.apply("mul", a, a))),
+            ),
+        ),
+        _t("erf"),
+        cost=40,
     ),
     "sqrt": Op(
         "sqrt({0})",
@@ -235,6 +278,27 @@ OPS: dict[str, Op] = {
         torch.minimum,
         lambda G, g, y, a, b: (G.apply("mul", g, _tie(G, b, a)), G.apply("mul", g, _tie(G, a, b))),
         _t("minimum"),
+        cost=2,
+    ),
+    # maximum and minimum again; here all of a tie's gradient goes to the first argument
+    "clamp_min": Op(
+        "maximum({0}, {1})",
+        lambda a, b: torch.clamp(a, min=b),
+        lambda G, g, y, a, b: (
+            G.apply("mul", g, G.apply("ge", a, b)),
+            G.apply("mul", g, G.apply("gt", b, a)),
+        ),
+        _t("clamp_min"),
+        cost=2,
+    ),
+    "clamp_max": Op(
+        "minimum({0}, {1})",
+        lambda a, b: torch.clamp(a, max=b),
+        lambda G, g, y, a, b: (
+            G.apply("mul", g, G.apply("ge", b, a)),
+            G.apply("mul", g, G.apply("gt", a, b)),
+        ),
+        _t("clamp_max"),
         cost=2,
     ),
     "gt": _compare(">"),

@@ -167,7 +167,7 @@ def gradient_names(back: Backward) -> dict[Value, str]:
 
 
 def show_kernel(cell: Any, step: Step, back: Backward) -> str:
-    """The generated C++, forward, inference and backward, without recurrence.h."""
+    """The generated C++, forward, inference and backward, without the headers."""
     plans = {
         "forward": plan_forward(step, back.saved, ()),
         "inference": plan_forward(step, [], ()),

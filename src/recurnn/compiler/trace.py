@@ -7,6 +7,7 @@ its width as a letter, so that one graph serves every size. A row that was joine
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from recurnn.compiler.ops import SPELLINGS, Graph, Unsupported, Value
+from recurnn.compiler.ops import OPS, SPELLINGS, Graph, Unsupported, Value
 from recurnn.errors import ConfigError, RecurnnError, ShapeError
 
 
@@ -178,12 +179,15 @@ class Symbol:
 
 def _dispatch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     name = getattr(func, "__name__", "")
-    if name.endswith("_") and not name.endswith("__"):
+    inplace = kwargs.get("inplace", False)
+    kwargs = {k: v for k, v in kwargs.items() if k != "inplace"}
+    if inplace or (name.endswith("_") and not name.endswith("__")):
         raise ConfigError(
             f"The step changes a tensor in place: {name}.\n"
-            f"  Later steps and gradients would see the change. Use {name.rstrip('_')}."
+            "  Later steps and gradients would see the change. Use "
+            f"{'inplace=False' if inplace else name.rstrip('_')}."
         )
-    if func in SPELLINGS and not kwargs:
+    if func in SPELLINGS and not kwargs and len(args) == OPS[SPELLINGS[func]].arguments:
         return _pointwise(SPELLINGS[func], *args)
     if func in COMPOSED:
         return COMPOSED[func](*args, **kwargs)
@@ -283,8 +287,47 @@ def _layer_norm(
 
 
 def _clamp(a: Symbol, min: float | None = None, max: float | None = None) -> Symbol:
-    a = a if min is None else _pointwise("maximum", a, min)
-    return a if max is None else _pointwise("minimum", a, max)
+    a = a if min is None else _pointwise("clamp_min", a, min)
+    return a if max is None else _pointwise("clamp_max", a, max)
+
+
+def _hardtanh(a: Symbol, min_val: float = -1.0, max_val: float = 1.0) -> Symbol:
+    # As clamp, but on a bound the gradient is zero: there the bound is the result.
+    return _pointwise("clamp_max", max_val, _pointwise("clamp_min", min_val, a))
+
+
+def _softplus(a: Symbol, beta: float = 1.0, threshold: float = 20.0) -> Symbol:
+    if threshold != 20:
+        raise Unsupported(f"softplus with a threshold of {threshold}")
+    return _pointwise("softplus", a) if beta == 1 else _pointwise("softplus", a * beta) / beta
+
+
+def _elu(a: Symbol, alpha: float = 1.0, scale: float = 1.0) -> Symbol:
+    below = _pointwise("expm1", _clamp(a, max=0.0))
+    return scale * _pointwise("relu", a) + (scale * alpha) * below
+
+
+def _selu(a: Symbol) -> Symbol:
+    return _elu(a, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946)
+
+
+def _gelu(a: Symbol, approximate: str = "none") -> Symbol:
+    if approximate == "tanh":
+        inner = _pointwise("tanh", (a + 0.044715 * (a * a * a)) * math.sqrt(2 / math.pi))
+    elif approximate == "none":
+        inner = _pointwise("erf", a * math.sqrt(0.5))
+    else:
+        raise Unsupported(f"gelu with approximate={approximate!r}")
+    return 0.5 * a * (1 + inner)
+
+
+def _logsigmoid(a: Symbol) -> Symbol:
+    small = _pointwise("exp", -_pointwise("abs", a))
+    return _pointwise("minimum", a, 0.0) - _pointwise("log1p", small)
+
+
+def _hardsigmoid(a: Symbol) -> Symbol:
+    return _hardtanh(a + 3, 0.0, 6.0) / 6
 
 
 Symbol.shape = _Shape()  # type: ignore[attr-defined]
@@ -310,9 +353,21 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
     torch.Tensor.pow: lambda a, b: a**b,
     torch.pow: lambda a, b: a**b,
     F.silu: lambda a: a * _pointwise("sigmoid", a),
+    F.mish: lambda a: a * _pointwise("tanh", _softplus(a)),
+    F.gelu: _gelu,
+    F.softplus: _softplus,
+    F.logsigmoid: _logsigmoid,
+    F.elu: _elu,
+    F.selu: _selu,
+    torch.selu: _selu,
     F.softsign: lambda a: a / (1 + _pointwise("abs", a)),
-    F.hardsigmoid: lambda a: _clamp(a / 6 + 0.5, 0.0, 1.0),
-    F.hardtanh: lambda a, lo=-1.0, hi=1.0: _clamp(a, lo, hi),
-    F.leaky_relu: lambda a, slope=0.01: _pointwise("maximum", a, a * slope),
+    F.tanhshrink: lambda a: a - _pointwise("tanh", a),
+    F.hardsigmoid: _hardsigmoid,
+    F.hardswish: lambda a: a * _hardsigmoid(a),
+    F.hardtanh: _hardtanh,
+    F.relu6: lambda a: _hardtanh(a, 0.0, 6.0),
+    F.leaky_relu: lambda a, negative_slope=0.01: (
+        _pointwise("relu", a) + negative_slope * _clamp(a, max=0.0)
+    ),
 }
 """Functions that are made of rows of `OPS`, products and sums."""
