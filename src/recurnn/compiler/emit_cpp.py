@@ -297,7 +297,7 @@ class _Writer:
         pack = [f"        pack_group<{g}>(scan, member, members);\n" for g in self.group_names()]
         if inputs:
             pack[-1] = "        if (scan.call.wants_x)\n    " + pack[-1]
-        cleared = [(s, w) for s, w in plan.given.items() if s in streams]
+        cleared = [f"{{{s}, {self.letters.index(w)}}}" for s, w in plan.given.items()]
         parts = [
             header,
             f"namespace {{ namespace {kind}_kernel {{  // unnamed: kernels share a process\n",
@@ -313,9 +313,7 @@ class _Writer:
             f"scalars = {len(self.scalar_slots)};\n"
             f"    static constexpr bool hoists = {_bool(bool(hoists))}, "
             f"backward = {_bool(backward)};\n"
-            f"    static constexpr int cleared[] = {{{', '.join(s for s, _ in cleared)}}};\n"
-            f"    static constexpr int cleared_width[] = "
-            f"{{{', '.join(str(self.letters.index(w)) for _, w in cleared)}}};\n"
+            f"    static constexpr Cleared cleared[] = {{{', '.join(cleared)}}};\n"
             + (
                 f"    static constexpr int dz = {kind}_kernel::dz, "
                 "input_streams[] = {dx, dz};\n"

@@ -86,6 +86,7 @@ INLINE T* locate(const Scan& c, const Stream& s, int b, int length, int64_t t) {
     if (other < 0 || other >= length) return s.first ? s.first + b * s.first_row : (T*)c.zeros;
     return s.base + (other & s.wrap) * s.time + b * s.row;
 }
+struct Cleared { int stream, letter; };
 template <class Row>
 INLINE void locate_all(const Scan& c, int streams, Row& r, int64_t t) {
     for (int j = 0; j < streams; j++) r.p[j] = locate(c, c.stream[j], r.b, r.length, t);
@@ -250,11 +251,11 @@ template <class K>
 static void clear_padding(const Scan& c, const typename K::Row* row, int n) {
     for (int i = 0; i < n; i++)
         for (int64_t t = row[i].length; t < c.call.T_; t++)
-            for (int j : K::cleared) {
-                const Stream& s = c.stream[j];
+            for (const auto& which : K::cleared) {
+                const Stream& s = c.stream[which.stream];
                 if (s.wrap == -1 && s.time)
                     memset(s.base + t * s.time + row[i].b * s.row, 0,
-                           c.size[K::cleared_width[&j - K::cleared]] * sizeof(T));
+                           c.size[which.letter] * sizeof(T));
             }
 }
 
