@@ -122,7 +122,7 @@ def scan(
             cell, x, start, restart, real, boundary, reverse, parameters, wanted
         )
     else:
-        weights = cell.tensors() if parameters is None else parameters
+        weights = _spread(cell, cell.tensors() if parameters is None else parameters)
         lengths = None if real is None else real.sum(0)
         last, trace = compiler.run(number, x, start, weights, lengths, boundary, reverse=reverse)
     return ScanResult(
@@ -131,6 +131,14 @@ def scan(
         {name: trace[name] for name in states} if states else None,
         {name: trace[name] for name in gates} if return_gates else None,
     )
+
+
+def _spread(cell: Cell, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """A weight that is one number for all units as a vector that repeats it, for the kernel."""
+    alone = [k for k, letters in cell.weights.items() if letters == "1" and k in weights]
+    if not alone:
+        return weights
+    return {**weights, **{k: weights[k].expand(cell.hidden_size) for k in alone}}
 
 
 def _kernel(
