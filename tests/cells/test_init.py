@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fnmatch import fnmatchcase
 
 import pytest
 import torch
@@ -20,11 +21,10 @@ def drawn(cell: cells.Cell, names: str) -> Tensor:
 def test_default_is_torchs_uniform(name: str) -> None:
     cell = cells.CELLS[name](40, 64)
     for key, weight in cell.state_dict().items():
-        if any(key.startswith(special) for special in ("alpha", "beta", "gamma")):
-            assert (weight == 1).all()
-        elif (name, key) == ("layernorm-lstm", "b_c"):
-            assert (weight == 0).all()
-        else:
+        start = [s for pattern, s in cell.start.items() if fnmatchcase(key, pattern)]
+        if start and isinstance(start[-1], float):
+            assert (weight == start[-1]).all()
+        elif not start:
             assert weight.abs().max() <= 1 / math.sqrt(64)
             if weight.numel() > 1000:
                 assert weight.std().item() == pytest.approx(1 / math.sqrt(3 * 64), rel=0.1)

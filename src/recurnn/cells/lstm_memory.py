@@ -98,13 +98,12 @@ class SLSTM(Cell):
     """LSTM with an exponential input gate, a normaliser and a stabiliser (xLSTM's sLSTM).
 
         a = W_i x + U_i h + b_i
-        l = log σ(W_f x + U_f h + b_f)
+        l = log σ(W_f x + U_f h + b_f) + m
         z = tanh(W_z x + U_z h + b_z)
         o = σ(W_o x + U_o h + b_o)
-        k = max(l + m, a)
-        i = exp(a − k)
-        f = exp(l + m − k)
-        m = k
+        m = max(l, a)
+        i = exp(a − m)
+        f = exp(l − m)
         c = f ⊙ c + i ⊙ z
         n = f ⊙ n + i
         h = o ⊙ c / n
@@ -116,7 +115,7 @@ class SLSTM(Cell):
     c / n. n is positive after the first step; an initial n that is given should be, too.
     """
 
-    gates = ("a", "l", "z", "o", "k", "i", "f")
+    gates = ("a", "l", "z", "o", "i", "f")
     weights = affine("i", "f", "z", "o")
     states = {"h": "H", "c": "H", "n": "H", "m": "H"}
 
@@ -124,15 +123,15 @@ class SLSTM(Cell):
         self, p: Weights, x: Tensor, h: Tensor, c: Tensor, n: Tensor, m: Tensor
     ) -> dict[str, Tensor]:
         a = p.W_i @ x + p.U_i @ h + p.b_i
-        l = F.logsigmoid(p.W_f @ x + p.U_f @ h + p.b_f)  # noqa: E741 - log f
+        l = F.logsigmoid(p.W_f @ x + p.U_f @ h + p.b_f) + m  # noqa: E741 - a logarithm
         z = tanh(p.W_z @ x + p.U_z @ h + p.b_z)
         o = sigmoid(p.W_o @ x + p.U_o @ h + p.b_o)
-        k = maximum(l + m, a)
-        i = exp(a - k)
-        f = exp(l + m - k)
+        m = maximum(l, a)
+        i = exp(a - m)
+        f = exp(l - m)
         c = f * c + i * z
         n = f * n + i
         h = o * c / n
         return {
-            "h": h, "c": c, "n": n, "m": k, "a": a, "l": l, "z": z, "o": o, "k": k, "i": i, "f": f,
+            "h": h, "c": c, "n": n, "m": m, "a": a, "l": l, "z": z, "o": o, "i": i, "f": f,
         }  # fmt: skip

@@ -72,8 +72,10 @@ def differentiate(step: Step, seeds: tuple[str, ...]) -> Backward:
             continue
         if value.op == "product":
             ((matrix, transposed, operand),) = value.data
-            # z = Wᵀ h is h = "dz" and dz = "operand" as far as dL/dW is concerned.
-            pair = (operand, g) if transposed else (g, operand)
+            # dL/dW of W h is dz ⊗ h; of Wᵀ h it is h ⊗ dz. A copy of h lies with the other dz.
+            pair = (g, operand)
+            if transposed:
+                pair = (G.make("spread", operand, width=operand.width), g)
             result.outer.setdefault(matrix, []).append(pair)
             if operand in state_of and not transposed:
                 result.past[state_of[operand]].append((matrix, g))
