@@ -28,7 +28,6 @@ class RHN(Cell):
         **options: `bias`, `init`, `device`, `dtype`, as for every `Cell`.
     """
 
-    weights = affine("h_1", "t_1")
     states = {"s": "H"}
     output = "s"
 
