@@ -12,6 +12,7 @@ import recurnn
 from problems import KINDS
 from recurnn import cells, compiler
 from recurnn.cli import app, main
+from recurnn.cli.cells import example
 from recurnn.compiler import kernel
 from recurnn.compiler.show import STAGES
 from recurnn.errors import ConfigError
