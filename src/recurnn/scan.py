@@ -124,7 +124,7 @@ def scan(
             cell, x, start, restart, lengths, reset, reverse, weights, wanted
         )
     else:
-        tensors = bound.tensors if bound else [weights[k] for k in cell.shapes()]
+        tensors = bound.tensors if bound else _spread(cell, weights)
         starts = [None] * len(cell.states) if start is None else list(start.values())
         last, trace = compiler.run(number, x, starts, tensors, lengths, reset, reverse=reverse)
     return ScanResult(
@@ -133,6 +133,15 @@ def scan(
         {name: trace[name] for name in states} if states else None,
         {name: trace[name] for name in gates} if return_gates else None,
     )
+
+
+def _spread(cell: Cell, weights: Mapping[str, Tensor]) -> list[Tensor]:
+    """The weights in the cell's order; one number for all units as a vector that repeats it."""
+    return [
+        weights[k].expand(cell.hidden_size) if letters == "1" else weights[k]
+        for k, letters in cell.weights.items()
+        if k not in cell.absent
+    ]
 
 
 def _kernel(

@@ -49,7 +49,11 @@ class Compiled:
         self.states = list(cell.states)
         self.kept = [k for k in self.states if k not in self.wanted]
         self.no_lasts = [None] * len(self.states)
-        self.shapes = cell.shapes()
+        # One number for all units comes as a vector that repeats it.
+        one = (cell.hidden_size,)
+        self.shapes = {
+            k: one if cell.weights[k] == "1" else shape for k, shape in cell.shapes().items()
+        }
         self.widths = [sizes[w] for w in cell.states.values()]
         self.wanted_widths = [sizes[self.kernel.step.value(k).width] for k in self.wanted]
         self.kept_widths = [sizes[cell.states[k]] for k in self.kept]
