@@ -20,6 +20,7 @@ from recurnn.compiler.plan import Group, Plan, dz_place
 
 P, I64, I32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
 SCRATCH, ZEROS, NONE = -1, -2, -1
+SHORT_STEP = 2e7  # operations; above, waiting for a thread costs less than doing its part
 MOST_EXTRA = 16  # matrices that a step uses twice, each use beyond the first
 ALIGNED = 16  # elements: every piece of the scratch begins on a whole vector
 
@@ -57,7 +58,7 @@ class Call(ctypes.Structure):
         ("scratch", I64), ("dz", I64), ("sums_at", I64), ("sums_room", I64), ("zeros_at", I64), ("zeros", I64),
         ("outer_at", I64), ("length", I64), ("reset", I64),
         ("vectors", I32), ("blocks", I32), ("factors", I32), ("row_sums", I32),
-        ("descending", I32), ("reverse", I32), ("threads", I32), ("pool", I32),
+        ("descending", I32), ("reverse", I32), ("threads", I32), ("may_go_alone", I32), ("pool", I32),
         ("split_units", I32), ("chunk", I32), ("wants_x", I32),
     )  # fmt: skip
 
@@ -254,7 +255,10 @@ class Builder:
         if threads == 1:
             return 1, False
         step = flops / max(s.T, 1)
-        if 8 * threads > s.B and step > 4e6 and not self.plan.has_row_sums:
+        # Few rows: every thread would read the whole of U at each step, and the more of that there
+        # is the more rows are few.
+        few = s.B < 2 * threads and step > 1e5 or s.B < 8 * threads and step > 4e6
+        if few and not self.plan.has_row_sums:
             return threads, True
         return min(threads, s.B), False
 
@@ -288,7 +292,7 @@ class Builder:
             length=self.number("lengths") if s.lengths else NONE,
             reset=self.number("reset") if s.reset else NONE,
             vectors=len(vectors), descending=int(descending), reverse=int(s.reverse),
-            threads=threads, pool=int(not _forked), split_units=int(split), chunk=chunk, **more,
+            may_go_alone=int(flops / max(s.T, 1) < SHORT_STEP), threads=threads, pool=int(not _forked), split_units=int(split), chunk=chunk, **more,
         )  # fmt: skip
         call.scratch = self.used + self.lanes
         return Layout(call, P * len(self.arrays), call.scratch, keep=self.keep)
@@ -340,7 +344,10 @@ def forward_layout(build: Builder, shapes: Mapping[str, tuple[int, ...]]) -> Lay
     """
     plan, s, sizes = build.plan, build.shape, build.sizes
     room = build.room("hoisted")
-    chunk = min(power_of_two(65536 / max(s.B * room, 1)), power_of_two(max(s.T, 1)))
+    # The products with the input of some steps at once: few enough to stay in the cache, and
+    # rows enough that W is not read anew for every few of them.
+    chunk = max(power_of_two(65536 / max(s.B * room, 1)), power_of_two(255 / max(s.B, 1)))
+    chunk = min(chunk, power_of_two(max(s.T, 1)))
     assert s.strides[0] is not None
     build.given("x", "x", s.strides[0])
     build.ring("hoisted", room, chunk)

@@ -37,7 +37,7 @@ struct Call {
     int64_t scratch, dz, sums_at, sums_room, zeros_at, zeros, outer_at;
     int64_t length, reset;         // the arrays of lengths, int64 [B], and resets [T, B], or −1
     int vectors, blocks, factors, row_sums;
-    int descending, reverse, threads, pool, split_units, chunk, wants_x;
+    int descending, reverse, threads, may_go_alone, pool, split_units, chunk, wants_x;
 };
 
 constexpr int MOST_VECTORS = 64;
@@ -339,30 +339,38 @@ static void work(void* with, Team& team, int member) {
     const Scan& c = ((Shared<K>*)with)->scan;
     const Call& call = c.call;
     int members = team.members;
-    Team alone = {1, 0, 0};
+    Team alone = {1};
     K::pack(c, member, members);
     team.meet();
     // Each member has rows of its own, or all of them have all rows and some of the units each.
     bool units = call.split_units && members > 1;
-    Team& together = units ? team : alone;
+    Team* together = units ? &team : &alone;
     int part = units ? member : 0, parts = units ? members : 1;
     int from = (int)(call.B * member / members), to = (int)(call.B * (member + 1) / members);
     Rows<K> rows = units      ? Rows<K>(c, 0, 1, (int)call.B)
                    : c.length ? Rows<K>(c, member, members, (int)((call.B - member + members - 1) / members))
                               : Rows<K>(c, from, 1, to - from);
     WeightSums<K> sums(c);
+    bool idle = false;  // the first member does the others' part, after they were late too often
+    auto go_alone_if_late = [&]() {
+        if (!together->late_often || !call.may_go_alone) return;
+        idle = part > 0;
+        together = &alone, part = 0, parts = 1;
+    };
     for (int64_t k0 = 0; k0 < call.T_; k0 += call.chunk) {
         int64_t k1 = k0 + call.chunk < call.T_ ? k0 + call.chunk : call.T_;
         if constexpr (K::hoists) {
-            K::hoist(c, rows.many, rows.list(k0, k1, K::hoist_streams), part, parts);
-            together.meet();
+            if (!idle) K::hoist(c, rows.many, rows.list(k0, k1, K::hoist_streams), part, parts);
+            if (!idle) together->meet();
+            go_alone_if_late();
         }
-        for (int64_t k = k0; k < k1; k++) {
+        for (int64_t k = k0; k < k1 && !idle; k++) {
             int n = rows.move(rows.step(k));
-            K::phases(c, rows.row, n, together, part);
+            K::phases(c, rows.row, n, *together, part);
+            go_alone_if_late();
         }
         if constexpr (K::backward) {
-            if (call.wants_x)
+            if (call.wants_x && !idle)
                 K::input(c, rows.many, rows.list(k0, k1, K::input_streams), part, parts);
             // The dz of all rows are there. They lie in a ring of two chunks: nobody is a chunk
             // ahead of anybody, so one meeting a chunk is enough.
@@ -370,10 +378,12 @@ static void work(void* with, Team& team, int member) {
             sums.add(k0, k1, member, members);
         }
     }
-    for (int i = 0; i < rows.n; i++)
-        locate_all(c, K::streams, rows.row[i], call.descending ? -1 : rows.row[i].length);
-    K::finish(c, rows.row, rows.n, part, parts);
-    if (part == 0) clear_padding<K>(c, rows.row, rows.n);
+    if (!idle) {
+        for (int i = 0; i < rows.n; i++)
+            locate_all(c, K::streams, rows.row[i], call.descending ? -1 : rows.row[i].length);
+        K::finish(c, rows.row, rows.n, part, parts);
+        if (part == 0) clear_padding<K>(c, rows.row, rows.n);
+    }
     if constexpr (K::backward) {
         team.meet();
         if (member == 0) row_sums(c);
