@@ -98,6 +98,7 @@ def tile_text(
     # The products come to the body in memory, which costs little beside making them; so neither
     # has to be compiled once for every size of tile.
     most = f"rows_of({max(counts)})" if counts else "8"
+    size = f"        {sizes[0]}\n" if sizes[0] else ""
     before = "".join(f"        {line}\n" for line in lines)
     body = "\n".join(f"                {line}" for line in inner)
     room = "".join(
@@ -116,8 +117,7 @@ def tile_text(
             }}
     }}
     static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {{
-        {sizes[0]}
-{room}{before}        body(scan, row, M_, N, panel{passed});
+{size}{room}{before}        body(scan, row, M_, N, panel{passed});
     }}
 }};
 """

@@ -7,6 +7,8 @@ gradient's own gradient is that of the reference, which the caller hands over.
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,6 +75,7 @@ class Compiled:
 _kernels: dict[Any, Kernel] = {}
 _compiled: list[Compiled] = []
 _numbers: dict[Any, int | Unsupported] = {}
+_building = threading.RLock()
 
 
 def prepare(
@@ -94,17 +97,39 @@ def prepare(
     key = (type(cell), type(cell).step, _attributes(cell), dtype, wanted, binding)
     number = _numbers.get(key)
     if number is None:
-        try:
-            number = len(_compiled)
-            kernel = _kernel(cell, dtype, wanted)
-            own = binding or Binding.own(k for k in cell.weights if k not in cell.absent)
-            _compiled.append(Compiled(kernel, cell, own, wanted, reference))
-        except Unsupported as reason:
-            number = reason
-        _numbers[key] = number
+        with _building:  # the number is the place in a list: one thread at a time
+            number = _numbers.get(key)
+            if number is None:
+                number = _numbers[key] = _build(cell, dtype, wanted, binding, reference)
     if isinstance(number, Unsupported):
         raise number
     return number
+
+
+def _build(
+    cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], binding: Binding | None,
+    reference: Reference,
+) -> int | Unsupported:  # fmt: skip
+    """The number of a cell that was not compiled before, or why there is none."""
+    try:
+        kernel = _kernel(cell, dtype, wanted)
+    except Unsupported as reason:
+        return reason
+    own = binding or Binding.own(k for k in cell.weights if k not in cell.absent)
+    _compiled.append(Compiled(kernel, cell, own, wanted, reference))
+    return len(_compiled) - 1
+
+
+def _in_child() -> None:
+    """A child has only the thread that forked: no lock is another's, no layout may want a pool."""
+    global _building
+    _building = threading.RLock()
+    for compiled in _compiled:
+        compiled.layouts.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def _kernel(cell: Any, dtype: torch.dtype, wanted: tuple[str, ...]) -> Kernel:

@@ -116,7 +116,7 @@ _forked = False
 
 
 def _in_child() -> None:
-    global _forked  # noqa: PLW0603 - a process forks at most into itself
+    global _forked
     _forked = True
 
 
