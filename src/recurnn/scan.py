@@ -134,9 +134,12 @@ def scan(
             cell, x, start, restart, lengths, reset, reverse, weights, wanted
         )
     else:
-        tensors = bound.tensors if bound else [weights[k] for k in cell.shapes()]
+        tensors = bound.tensors if bound else _spread(cell, weights)
         starts = [None] * len(cell.states) if start is None else list(start.values())
-        last, trace = compiler.run(number, x, starts, tensors, lengths, reset, reverse=reverse)
+        last, trace = compiler.run(
+            number, x, starts, tensors, lengths, reset, reverse=reverse,
+            states=list(cell.states), wanted=wanted,
+        )  # fmt: skip
     return ScanResult(
         trace[cell.output],
         last,
@@ -156,6 +159,15 @@ def _cast(values: Any, dtype: torch.dtype) -> Any:
     if isinstance(values, Mapping):
         return {k: _cast(v, dtype) for k, v in values.items()}
     return values if values is None else [_cast(v, dtype) for v in values]
+
+
+def _spread(cell: Cell, weights: Mapping[str, Tensor]) -> list[Tensor]:
+    """The weights in the cell's order; one number for all units as a vector that repeats it."""
+    return [
+        weights[k].expand(cell.hidden_size) if letters == "1" else weights[k]
+        for k, letters in cell.weights.items()
+        if k not in cell.absent
+    ]
 
 
 def _kernel(
