@@ -68,7 +68,7 @@ def in_header(line: str, by: str) -> Change:
 
 def times_zero(stream: str) -> Change:
     """What is read from a stream counts for nothing."""
-    return replaced(rf"\bload\(row\[m_\]\.p\[{stream}\]", f"0 * load(row[m_].p[{stream}]")
+    return replaced(rf"load\(at_{stream}\b", f"0 * load(at_{stream}")
 
 
 def gates_swapped(text: str) -> str:
@@ -87,9 +87,9 @@ TEXTS: dict[str, tuple[str, Change, Problem]] = {
     "last unit skipped": ("forward", replaced(UNIT, r"\1 if (left <= 1) continue;", 9), LSTM),
     "carry dropped": ("backward", times_zero("carry_c"), LSTM),
     "seed dropped": ("backward", times_zero("seed_f"), LSTM),
-    "old state for new": ("backward", replaced(r"p\[new_c\]", "p[old_c]"), LSTM),
+    "old state for new": ("backward", replaced(r"load\(at_new_c\b", "load(at_old_c"), LSTM),
     "first state's gradient without the product": (
-        "backward", replaced(r"(p\[first_h\] \+ unit), \w+,", r"\1, carry_h_,"), LSTM,
+        "backward", replaced(r"(store\(at_first_h \+ unit), \w+,", r"\1, carry_h_,"), LSTM,
     ),
     "last chunk's weight sum skipped": (
         "backward", in_header("sums.add(k0, k1,", "if (k1 < call.T_) sums.add(k0, k1,"), LONG,

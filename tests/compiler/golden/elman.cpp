@@ -15,12 +15,14 @@ struct Hoisted0 {
     static constexpr int letter = 1, U = width(1), M = rows_of(1);
     static void body(const Scan& scan, Row* row, int M_, int N, int panel, const V* product0) {
         const int size_H = scan.size[1];
-        for (int m_ = 0; m_ < M_; m_++)
+        for (int m_ = 0; m_ < M_; m_++) {
+            T* const at_hoisted = row[m_].p[hoisted];
             for (int n_ = 0; n_ < N; n_++) {
                 const int unit = (panel * U + n_) * LANES, left = size_H - unit;
                 V v3 = product0[(m_ * 1 + 0) * N + n_];
-                store(row[m_].p[hoisted] + unit, v3);
+                store(at_hoisted + unit, v3);
             }
+        }
     }
     static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {
         const int size_I = scan.size[0];
@@ -42,15 +44,21 @@ struct Phase0_H {
     static constexpr int letter = 1, U = width(1), M = rows_of(1);
     static void body(const Scan& scan, Row* row, int M_, int N, int panel, const V* product0) {
         const int size_H = scan.size[1];
-        for (int m_ = 0; m_ < M_; m_++)
+        const T* const vector_0 = scan.vector[0];  // b
+        for (int m_ = 0; m_ < M_; m_++) {
+            T* const at_hoisted = row[m_].p[hoisted];
+            T* const at_new_h = row[m_].p[new_h];
             for (int n_ = 0; n_ < N; n_++) {
                 const int unit = (panel * U + n_) * LANES, left = size_H - unit;
                 V v4 = product0[(m_ * 1 + 0) * N + n_];
-                V v5 = load(row[m_].p[hoisted] + unit) + v4;
-                V v6 = v5 + load(scan.vector[0] + unit);
+                V v3 = load(at_hoisted + unit);
+                V v5 = v3 + v4;
+                V vector_b_ = load(vector_0 + unit);
+                V v6 = v5 + vector_b_;
                 V h = tanh(v6);
-                store(row[m_].p[new_h] + unit, h, left);
+                store(at_new_h + unit, h, left);
             }
+        }
     }
     static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {
         const int size_H = scan.size[1];
@@ -109,17 +117,25 @@ struct Phase0_H {
     static constexpr int letter = 1, U = width(1), M = rows_of(1);
     static void body(const Scan& scan, Row* row, int M_, int N, int panel, const V* product0) {
         const int size_H = scan.size[1];
-        for (int m_ = 0; m_ < M_; m_++)
+        for (int m_ = 0; m_ < M_; m_++) {
+            T* const at_new_h = row[m_].p[new_h];
+            T* const at_carry_h = row[m_].p[carry_h];
+            T* const at_seed_h = row[m_].p[seed_h];
+            T* const at_dz = row[m_].p[dz];
             for (int n_ = 0; n_ < N; n_++) {
                 const int unit = (panel * U + n_) * LANES, left = size_H - unit;
                 V v9 = product0[(m_ * 1 + 0) * N + n_];
-                V v10 = load(row[m_].p[carry_h] + unit, left) + v9;
-                V v12 = load(row[m_].p[seed_h] + unit, left) + v10;
-                V v13 = load(row[m_].p[new_h] + unit, left) * load(row[m_].p[new_h] + unit, left);
+                V carry_h_ = load(at_carry_h + unit, left);
+                V v10 = carry_h_ + v9;
+                V seed_h_ = load(at_seed_h + unit, left);
+                V v12 = seed_h_ + v10;
+                V h = load(at_new_h + unit, left);
+                V v13 = h * h;
                 V v15 = broadcast(T(1.0)) - v13;
                 V v16 = v12 * v15;
-                store(row[m_].p[dz] + unit, v16);
+                store(at_dz + unit, v16);
             }
+        }
     }
     static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {
         const int size_H = scan.size[1];
@@ -141,14 +157,17 @@ struct Finish_h {
     static constexpr int letter = 1, U = width(1), M = rows_of(1);
     static void body(const Scan& scan, Row* row, int M_, int N, int panel, const V* product0) {
         const int size_H = scan.size[1];
-        for (int m_ = 0; m_ < M_; m_++)
+        for (int m_ = 0; m_ < M_; m_++) {
+            T* const at_carry_h = row[m_].p[carry_h];
+            T* const at_first_h = row[m_].p[first_h];
             for (int n_ = 0; n_ < N; n_++) {
                 const int unit = (panel * U + n_) * LANES, left = size_H - unit;
                 V v9 = product0[(m_ * 1 + 0) * N + n_];
-                V carry_h_ = load(row[m_].p[carry_h] + unit, left);
+                V carry_h_ = load(at_carry_h + unit, left);
                 V v10 = carry_h_ + v9;
-                store(row[m_].p[first_h] + unit, v10, left);
+                store(at_first_h + unit, v10, left);
             }
+        }
     }
     static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {
         const int size_H = scan.size[1];
@@ -170,12 +189,14 @@ struct Input {
     static constexpr int letter = 0, U = width(1), M = rows_of(1);
     static void body(const Scan& scan, Row* row, int M_, int N, int panel, const V* product0) {
         const int size_I = scan.size[0];
-        for (int m_ = 0; m_ < M_; m_++)
+        for (int m_ = 0; m_ < M_; m_++) {
+            T* const at_dx = row[m_].p[dx];
             for (int n_ = 0; n_ < N; n_++) {
                 const int unit = (panel * U + n_) * LANES, left = size_I - unit;
                 V v17 = product0[(m_ * 1 + 0) * N + n_];
-                store(row[m_].p[dx] + unit, v17, left);
+                store(at_dx + unit, v17, left);
             }
+        }
     }
     static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {
         const int size_H = scan.size[1];

@@ -20,18 +20,20 @@ struct Hoisted0 {
     static constexpr int letter = 1, U = width(4), M = rows_of(4);
     static void body(const Scan& scan, Row* row, int M_, int N, int panel, const V* product0) {
         const int size_H = scan.size[1], room_H = padded(size_H);
-        for (int m_ = 0; m_ < M_; m_++)
+        for (int m_ = 0; m_ < M_; m_++) {
+            T* const at_hoisted = row[m_].p[hoisted];
             for (int n_ = 0; n_ < N; n_++) {
                 const int unit = (panel * U + n_) * LANES, left = size_H - unit;
                 V v7 = product0[(m_ * 4 + 0) * N + n_];
-                store(row[m_].p[hoisted] + unit, v7);
+                store(at_hoisted + unit, v7);
                 V v12 = product0[(m_ * 4 + 1) * N + n_];
-                store(row[m_].p[hoisted] + room_H + unit, v12);
+                store(at_hoisted + room_H + unit, v12);
                 V v17 = product0[(m_ * 4 + 2) * N + n_];
-                store(row[m_].p[hoisted] + 2 * room_H + unit, v17);
+                store(at_hoisted + 2 * room_H + unit, v17);
                 V v22 = product0[(m_ * 4 + 3) * N + n_];
-                store(row[m_].p[hoisted] + 3 * room_H + unit, v22);
+                store(at_hoisted + 3 * room_H + unit, v22);
             }
+        }
     }
     static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {
         const int size_I = scan.size[0];
@@ -53,37 +55,56 @@ struct Phase0_H {
     static constexpr int letter = 1, U = width(4), M = rows_of(4);
     static void body(const Scan& scan, Row* row, int M_, int N, int panel, const V* product0) {
         const int size_H = scan.size[1], room_H = padded(size_H);
-        for (int m_ = 0; m_ < M_; m_++)
+        const T* const vector_0 = scan.vector[0];  // b_i
+        const T* const vector_1 = scan.vector[1];  // b_f
+        const T* const vector_2 = scan.vector[2];  // b_g
+        const T* const vector_3 = scan.vector[3];  // b_o
+        for (int m_ = 0; m_ < M_; m_++) {
+            T* const at_hoisted = row[m_].p[hoisted];
+            T* const at_new_h = row[m_].p[new_h];
+            T* const at_old_c = row[m_].p[old_c];
+            T* const at_new_c = row[m_].p[new_c];
+            T* const at_saved = row[m_].p[saved];
             for (int n_ = 0; n_ < N; n_++) {
                 const int unit = (panel * U + n_) * LANES, left = size_H - unit;
                 V v8 = product0[(m_ * 4 + 0) * N + n_];
                 V v13 = product0[(m_ * 4 + 1) * N + n_];
                 V v18 = product0[(m_ * 4 + 2) * N + n_];
                 V v23 = product0[(m_ * 4 + 3) * N + n_];
-                V v9 = load(row[m_].p[hoisted] + unit) + v8;
-                V v10 = v9 + load(scan.vector[0] + unit);
+                V v7 = load(at_hoisted + unit);
+                V v9 = v7 + v8;
+                V vector_b_i_ = load(vector_0 + unit);
+                V v10 = v9 + vector_b_i_;
                 V i = sigmoid(v10);
-                store(row[m_].p[saved] + unit, i);
-                V v14 = load(row[m_].p[hoisted] + room_H + unit) + v13;
-                V v15 = v14 + load(scan.vector[1] + unit);
+                store(at_saved + unit, i);
+                V v12 = load(at_hoisted + room_H + unit);
+                V v14 = v12 + v13;
+                V vector_b_f_ = load(vector_1 + unit);
+                V v15 = v14 + vector_b_f_;
                 V f = sigmoid(v15);
-                store(row[m_].p[saved] + room_H + unit, f);
-                V v19 = load(row[m_].p[hoisted] + 2 * room_H + unit) + v18;
-                V v20 = v19 + load(scan.vector[2] + unit);
+                store(at_saved + room_H + unit, f);
+                V v17 = load(at_hoisted + 2 * room_H + unit);
+                V v19 = v17 + v18;
+                V vector_b_g_ = load(vector_2 + unit);
+                V v20 = v19 + vector_b_g_;
                 V g = tanh(v20);
-                store(row[m_].p[saved] + 2 * room_H + unit, g);
-                V v24 = load(row[m_].p[hoisted] + 3 * room_H + unit) + v23;
-                V v25 = v24 + load(scan.vector[3] + unit);
+                store(at_saved + 2 * room_H + unit, g);
+                V v22 = load(at_hoisted + 3 * room_H + unit);
+                V v24 = v22 + v23;
+                V vector_b_o_ = load(vector_3 + unit);
+                V v25 = v24 + vector_b_o_;
                 V o = sigmoid(v25);
-                store(row[m_].p[saved] + 3 * room_H + unit, o);
-                V v27 = f * load(row[m_].p[old_c] + unit, left);
+                store(at_saved + 3 * room_H + unit, o);
+                V state_c_ = load(at_old_c + unit, left);
+                V v27 = f * state_c_;
                 V v28 = i * g;
                 V c = v27 + v28;
-                store(row[m_].p[new_c] + unit, c, left);
+                store(at_new_c + unit, c, left);
                 V v30 = tanh(c);
                 V h = o * v30;
-                store(row[m_].p[new_h] + unit, h, left);
+                store(at_new_h + unit, h, left);
             }
+        }
     }
     static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {
         const int size_H = scan.size[1];
