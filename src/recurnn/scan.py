@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -206,8 +206,20 @@ def _say_once(name: str, reason: str) -> None:
     log.warning("%s runs on the reference engine: %s", name, reason)
 
 
-# torch.compile asks once and does not look inside
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _constant(function: F) -> F:
+    """Mark a function that torch.compile asks once and does not look into.
+
+    It is `torch.compiler.assume_constant_result`, which imports the whole of Dynamo for it and
+    doubles the time that ``import recurnn`` takes.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+@_constant
 def _prepare(
     cell: Cell, dtype: torch.dtype, device: torch.device, wanted: tuple[str, ...],
     binding: Binding | None,
@@ -221,7 +233,7 @@ def _prepare(
         return -1, str(unsupported)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@_constant
 @functools.cache
 def _prepare_bound(
     cell: Cell, dtype: torch.dtype, device: torch.device, wanted: tuple[str, ...],

@@ -276,7 +276,7 @@ class _Writer:
                 lines.append(f"({self.pointer(place)})[0] = row[m_].s[{self.scalar(value)}];")
         if not lines:
             return ""
-        inner = "\n".join(f"                {line}" for line in lines)
+        inner = "\n".join(f"                {line}" for line in [*self.locals(lines)[1], *lines])
         return (
             f"        {{\n            {self.sizes(inner)}\n"
             f"            for (int m_ = 0; m_ < n; m_++) {{\n{inner}\n            }}\n        }}\n"
