@@ -130,11 +130,9 @@ def scan(
     if number is None:
         if isinstance(weights, Bound):
             weights = weights.binding.weights(weights.tensors, cell.shapes())
-        last, trace = _reference(
-            cell, x, start, restart, lengths, reset, reverse, weights, wanted
-        )
+        last, trace = _reference(cell, x, start, restart, lengths, reset, reverse, weights, wanted)
     else:
-        tensors = bound.tensors if bound else _spread(cell, weights)
+        tensors = weights.tensors if isinstance(weights, Bound) else _spread(cell, weights)
         starts = [None] * len(cell.states) if start is None else list(start.values())
         last, trace = compiler.run(
             number, x, starts, tensors, lengths, reset, reverse=reverse,
@@ -262,9 +260,7 @@ def _for_derivatives(
 ) -> list[Tensor]:
     """The reference with the kernel's arguments and results, for gradients of gradients."""
     with torch.autocast(x.device.type, enabled=False):
-        last, trace = _reference(
-            cell, x, state, None, lengths, reset, reverse, parameters, wanted
-        )
+        last, trace = _reference(cell, x, state, None, lengths, reset, reverse, parameters, wanted)
     return [*(trace[k] for k in wanted), *last.values()]
 
 

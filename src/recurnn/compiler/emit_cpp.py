@@ -265,7 +265,7 @@ class _Writer:
 
     def scalars(self, k: int, values: list[Value]) -> str:
         """The numbers for each row that a phase starts with."""
-        lines = []
+        lines: list[str] = []
         for value in values:
             if value.op in ("sum", "constant", "width") or value in self.plan.homes:
                 continue
@@ -347,8 +347,7 @@ class _Writer:
             f"backward = {_bool(backward)};\n"
             f"    static constexpr Cleared cleared[] = {{{', '.join(cleared)}}};\n"
             + (
-                f"    static constexpr int dz = {kind}_kernel::dz, "
-                "input_streams[] = {dx, dz};\n"
+                f"    static constexpr int dz = {kind}_kernel::dz, input_streams[] = {{dx, dz}};\n"
                 if backward
                 else "    static constexpr int hoist_streams[] = {x, hoisted};\n"
             )

@@ -213,9 +213,7 @@ def run(
     )
     if torch.compiler.is_compiling():  # the list of what is compiled is not for it to look into
         given = [s for s in starts if s is not None]
-        out = torch.ops.recurnn.scan(
-            x, given, list(weights), lengths, reset, reverse, number, keep
-        )
+        out = torch.ops.recurnn.scan(x, given, list(weights), lengths, reset, reverse, number, keep)
     elif keep:
         out = _apply(number, lengths, reset, reverse, x, *starts, *weights)
     else:
@@ -232,7 +230,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, number: int, lengths: Tensor | None, reset: Tensor | None, reverse: bool,
-        x: Tensor, *tensors: Tensor | None,
+        x: Tensor, *tensors: Any,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         c = _compiled[number]
         n = len(c.states)
@@ -365,9 +363,7 @@ def _backward(
             x, starts, weights, lengths, reset, reverse, number, kept, given, list(wants)
         )
         return [g if wanted else None for g, wanted in zip(found, wants, strict=True)]
-    return _gradients(
-        c, x, starts, weights, lengths, reset, kept, given, wants, reverse=reverse
-    )
+    return _gradients(c, x, starts, weights, lengths, reset, kept, given, wants, reverse=reverse)
 
 
 def _by_reference(
