@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from recurnn.compiler.cpp_text import RESERVED, tile_text
+from recurnn.compiler.cpp_text import free_name, tile_text
 from recurnn.compiler.ops import OPS, Value
 from recurnn.compiler.plan import Body, Group, Place, Plan
 
@@ -94,14 +94,12 @@ class _Writer:
         self.groups: list[Group] = []
         self.matrices = 0
         self.scalar_slots: dict[Value, int] = {}
-        taken: set[str] = set()
+        taken = set(plan.streams)
         self.names: dict[Value, str] = {}
         for value, name in names.items():
-            unique = name if name.isascii() and name.isidentifier() else f"v{value.index}"
-            while unique in RESERVED or unique in taken or unique in plan.streams:
-                unique += "_"
-            taken.add(unique)
-            self.names[value] = unique
+            if name.isascii() and name.isidentifier():
+                self.names[value] = free_name(name, taken)
+                taken.add(self.names[value])
 
     # ---- names and places
 
