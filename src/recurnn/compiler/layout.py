@@ -52,7 +52,7 @@ class Call(ctypes.Structure):
         ("T", I64), ("B", I64), ("size", P), ("stream", P), ("vector", P), ("vector_at", P),
         ("vector_size", P), ("matrix", P), ("packed_at", P), ("columns", P),
         ("factor", P), ("sum", P), ("row_sum", P),
-        ("dz", I64), ("sums_at", I64), ("sums_room", I64), ("zeros_at", I64), ("zeros", I64),
+        ("scratch", I64), ("dz", I64), ("sums_at", I64), ("sums_room", I64), ("zeros_at", I64), ("zeros", I64),
         ("outer_at", I64), ("length", I64), ("reset", I64),
         ("vectors", I32), ("blocks", I32), ("factors", I32), ("row_sums", I32),
         ("descending", I32), ("reverse", I32), ("threads", I32), ("pool", I32),
@@ -288,8 +288,8 @@ class Builder:
             vectors=len(vectors), descending=int(descending), reverse=int(s.reverse),
             threads=threads, pool=int(not _forked), split_units=int(split), chunk=chunk, **more,
         )  # fmt: skip
-        addresses = P * (len(self.arrays) + MOST_EXTRA)
-        return Layout(call, addresses, self.used + self.lanes, keep=self.keep)
+        call.scratch = self.used + self.lanes
+        return Layout(call, P * len(self.arrays), call.scratch, keep=self.keep)
 
 
 def offset(widths: Sequence[str], sizes: Mapping[str, int], lanes: int) -> int:
