@@ -240,6 +240,7 @@ class Rows(torch.utils.data.Dataset[Tensor]):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork.*:RuntimeWarning")  # jax's, if a test before had it
 def test_workers_of_a_data_loader_run_kernels() -> None:
     rows = Rows(nn.Recurrent(problem(I=33, H=65)[0], engine="cpu"))
     with threads(2):

@@ -28,6 +28,12 @@ struct Hoisted0 {
         const int size_I = scan.size[0];
         V product0[M * 1 * U];
         const T* operand[M];
+        if (size_I >= DEEP)
+            for (int m_ = 0; m_ < M_; m_++)
+                for (int n_ = 0; n_ < N; n_++) {
+                    const int unit = (panel * U + n_) * LANES;
+                    __builtin_prefetch(row[m_].p[hoisted] + unit, 1);
+                }
         const T* weights0 = panel_of<Hoisted0_0>(scan, panel);
         for (int m_ = 0; m_ < M_; m_++) operand[m_] = row[m_].p[x];
         multiply<1, U>(M_, N, product0, true, size_I, operand, weights0);
@@ -64,6 +70,13 @@ struct Phase0_H {
         const int size_H = scan.size[1];
         V product0[M * 1 * U];
         const T* operand[M];
+        if (size_H >= DEEP)
+            for (int m_ = 0; m_ < M_; m_++)
+                for (int n_ = 0; n_ < N; n_++) {
+                    const int unit = (panel * U + n_) * LANES;
+                    __builtin_prefetch(row[m_].p[hoisted] + unit, 0);
+                    __builtin_prefetch(row[m_].p[new_h] + unit, 1);
+                }
         const T* weights0 = panel_of<Phase0_H_0>(scan, panel);
         for (int m_ = 0; m_ < M_; m_++) operand[m_] = row[m_].p[old_h];
         multiply<1, U>(M_, N, product0, true, size_H, operand, weights0);
@@ -77,6 +90,9 @@ struct Kernel {
     static constexpr bool hoists = true, backward = false;
     static constexpr Cleared cleared[] = {{new_h, 1}};
     static constexpr int hoist_streams[] = {x, hoisted};
+    static constexpr bool fills(int stream) {
+        return stream == new_h || stream == saved;
+    }
     static void pack(const Scan& scan, int member, int members) {
         pack_group<Hoisted0_0>(scan, member, members);
         pack_group<Phase0_H_0>(scan, member, members);
@@ -141,6 +157,15 @@ struct Phase0_H {
         const int size_H = scan.size[1];
         V product0[M * 1 * U];
         const T* operand[M];
+        if (size_H >= DEEP)
+            for (int m_ = 0; m_ < M_; m_++)
+                for (int n_ = 0; n_ < N; n_++) {
+                    const int unit = (panel * U + n_) * LANES;
+                    __builtin_prefetch(row[m_].p[carry_h] + unit, 0);
+                    __builtin_prefetch(row[m_].p[seed_h] + unit, 0);
+                    __builtin_prefetch(row[m_].p[new_h] + unit, 0);
+                    __builtin_prefetch(row[m_].p[dz] + unit, 1);
+                }
         const T* weights0 = panel_of<Phase0_H_0>(scan, panel);
         for (int m_ = 0; m_ < M_; m_++) operand[m_] = row[m_].p[past];
         multiply<1, U>(M_, N, product0, true, size_H, operand, weights0);
@@ -173,6 +198,13 @@ struct Finish_h {
         const int size_H = scan.size[1];
         V product0[M * 1 * U];
         const T* operand[M];
+        if (size_H >= DEEP)
+            for (int m_ = 0; m_ < M_; m_++)
+                for (int n_ = 0; n_ < N; n_++) {
+                    const int unit = (panel * U + n_) * LANES;
+                    __builtin_prefetch(row[m_].p[carry_h] + unit, 0);
+                    __builtin_prefetch(row[m_].p[first_h] + unit, 1);
+                }
         const T* weights0 = panel_of<Finish_h_0>(scan, panel);
         for (int m_ = 0; m_ < M_; m_++) operand[m_] = row[m_].p[past];
         multiply<1, U>(M_, N, product0, true, size_H, operand, weights0);
@@ -202,6 +234,12 @@ struct Input {
         const int size_H = scan.size[1];
         V product0[M * 1 * U];
         const T* operand[M];
+        if (size_H >= DEEP)
+            for (int m_ = 0; m_ < M_; m_++)
+                for (int n_ = 0; n_ < N; n_++) {
+                    const int unit = (panel * U + n_) * LANES;
+                    __builtin_prefetch(row[m_].p[dx] + unit, 1);
+                }
         const T* weights0 = panel_of<Input_0>(scan, panel);
         for (int m_ = 0; m_ < M_; m_++) operand[m_] = row[m_].p[dz];
         multiply<1, U>(M_, N, product0, true, size_H, operand, weights0);
@@ -215,6 +253,9 @@ struct Kernel {
     static constexpr bool hoists = false, backward = true;
     static constexpr Cleared cleared[] = {{dx, 0}};
     static constexpr int dz = backward_kernel::dz, input_streams[] = {dx, dz};
+    static constexpr bool fills(int stream) {
+        return stream == dx;
+    }
     static void pack(const Scan& scan, int member, int members) {
         pack_group<Phase0_H_0>(scan, member, members);
         pack_group<Finish_h_0>(scan, member, members);

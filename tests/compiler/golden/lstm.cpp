@@ -36,9 +36,18 @@ struct Hoisted0 {
         }
     }
     static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {
-        const int size_I = scan.size[0];
+        const int size_I = scan.size[0], size_H = scan.size[1], room_H = padded(size_H);
         V product0[M * 4 * U];
         const T* operand[M];
+        if (size_I >= DEEP)
+            for (int m_ = 0; m_ < M_; m_++)
+                for (int n_ = 0; n_ < N; n_++) {
+                    const int unit = (panel * U + n_) * LANES;
+                    __builtin_prefetch(row[m_].p[hoisted] + unit, 1);
+                    __builtin_prefetch(row[m_].p[hoisted] + room_H + unit, 1);
+                    __builtin_prefetch(row[m_].p[hoisted] + 2 * room_H + unit, 1);
+                    __builtin_prefetch(row[m_].p[hoisted] + 3 * room_H + unit, 1);
+                }
         const T* weights0 = panel_of<Hoisted0_0>(scan, panel);
         for (int m_ = 0; m_ < M_; m_++) operand[m_] = row[m_].p[x];
         multiply<4, U>(M_, N, product0, true, size_I, operand, weights0);
@@ -107,9 +116,25 @@ struct Phase0_H {
         }
     }
     static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {
-        const int size_H = scan.size[1];
+        const int size_H = scan.size[1], room_H = padded(size_H);
         V product0[M * 4 * U];
         const T* operand[M];
+        if (size_H >= DEEP)
+            for (int m_ = 0; m_ < M_; m_++)
+                for (int n_ = 0; n_ < N; n_++) {
+                    const int unit = (panel * U + n_) * LANES;
+                    __builtin_prefetch(row[m_].p[hoisted] + unit, 0);
+                    __builtin_prefetch(row[m_].p[hoisted] + room_H + unit, 0);
+                    __builtin_prefetch(row[m_].p[hoisted] + 2 * room_H + unit, 0);
+                    __builtin_prefetch(row[m_].p[hoisted] + 3 * room_H + unit, 0);
+                    __builtin_prefetch(row[m_].p[old_c] + unit, 0);
+                    __builtin_prefetch(row[m_].p[saved] + unit, 1);
+                    __builtin_prefetch(row[m_].p[saved] + room_H + unit, 1);
+                    __builtin_prefetch(row[m_].p[saved] + 2 * room_H + unit, 1);
+                    __builtin_prefetch(row[m_].p[saved] + 3 * room_H + unit, 1);
+                    __builtin_prefetch(row[m_].p[new_c] + unit, 1);
+                    __builtin_prefetch(row[m_].p[new_h] + unit, 1);
+                }
         const T* weights0 = panel_of<Phase0_H_0>(scan, panel);
         for (int m_ = 0; m_ < M_; m_++) operand[m_] = row[m_].p[old_h];
         multiply<4, U>(M_, N, product0, true, size_H, operand, weights0);
@@ -123,6 +148,9 @@ struct Kernel {
     static constexpr bool hoists = true, backward = false;
     static constexpr Cleared cleared[] = {{new_h, 1}, {new_c, 1}};
     static constexpr int hoist_streams[] = {x, hoisted};
+    static constexpr bool fills(int stream) {
+        return stream == new_h || stream == new_c || stream == saved;
+    }
     static void pack(const Scan& scan, int member, int members) {
         pack_group<Hoisted0_0>(scan, member, members);
         pack_group<Phase0_H_0>(scan, member, members);
