@@ -68,9 +68,7 @@ def check_parameters(cell: Cell, x: Tensor, parameters: Mapping[str, Tensor] | B
         break  # one stands for all: they are made and moved together
 
 
-def named_state(
-    cell: Cell, x: Tensor, state: State | None, what: str
-) -> dict[str, Tensor] | None:
+def named_state(cell: Cell, x: Tensor, state: State | None, what: str) -> dict[str, Tensor] | None:
     """Any accepted form of the states as a mapping in the cell's order, checked; or None."""
     if state is None:
         return None

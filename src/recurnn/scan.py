@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -107,6 +107,16 @@ def scan(
         raise one_of("return_states", return_states, ("last", "all"))
     check_input(cell, x)
     weights = parameters if parameters is not None else cell.tensors()
+    if torch._C._is_any_autocast_enabled() and _autocast_on(x.device.type):
+        # Rounding adds up over the steps, so all is done in the type of the weights.
+        tensors = weights.tensors if isinstance(weights, Bound) else weights.values()
+        dtype = next(iter(tensors)).dtype
+        with torch.autocast(x.device.type, enabled=False):
+            return scan(
+                cell, _cast(x, dtype), _cast(state, dtype), lengths=lengths, reset=reset,
+                reset_state=_cast(reset_state, dtype), reverse=reverse, parameters=weights,
+                return_states=return_states, return_gates=return_gates, engine=engine,
+            )  # fmt: skip
     check_parameters(cell, x, weights)
     start = named_state(cell, x, state, "state")
     restart = named_state(cell, x, reset_state, "reset_state") if reset is not None else None
@@ -120,19 +130,33 @@ def scan(
     if number is None:
         if isinstance(weights, Bound):
             weights = weights.binding.weights(weights.tensors, cell.shapes())
-        last, trace = _reference(
-            cell, x, start, restart, lengths, reset, reverse, weights, wanted
-        )
+        last, trace = _reference(cell, x, start, restart, lengths, reset, reverse, weights, wanted)
     else:
-        tensors = bound.tensors if bound else _spread(cell, weights)
+        tensors = weights.tensors if isinstance(weights, Bound) else _spread(cell, weights)
         starts = [None] * len(cell.states) if start is None else list(start.values())
-        last, trace = compiler.run(number, x, starts, tensors, lengths, reset, reverse=reverse)
+        last, trace = compiler.run(
+            number, x, starts, tensors, lengths, reset, reverse=reverse,
+            states=list(cell.states), wanted=wanted,
+        )  # fmt: skip
     return ScanResult(
         trace[cell.output],
         last,
         {name: trace[name] for name in states} if states else None,
         {name: trace[name] for name in gates} if return_gates else None,
     )
+
+
+def _autocast_on(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def _cast(values: Any, dtype: torch.dtype) -> Any:
+    """Floating point in another type: a tensor, or some by order or name."""
+    if isinstance(values, Tensor):
+        return values.to(dtype) if values.is_floating_point() else values
+    if isinstance(values, Mapping):
+        return {k: _cast(v, dtype) for k, v in values.items()}
+    return values if values is None else [_cast(v, dtype) for v in values]
 
 
 def _spread(cell: Cell, weights: Mapping[str, Tensor]) -> list[Tensor]:
@@ -180,8 +204,20 @@ def _say_once(name: str, reason: str) -> None:
     log.warning("%s runs on the reference engine: %s", name, reason)
 
 
-# torch.compile asks once and does not look inside
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _constant(function: F) -> F:
+    """Mark a function that torch.compile asks once and does not look into.
+
+    It is `torch.compiler.assume_constant_result`, which imports the whole of Dynamo for it and
+    doubles the time that ``import recurnn`` takes.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+@_constant
 def _prepare(
     cell: Cell, dtype: torch.dtype, device: torch.device, wanted: tuple[str, ...],
     binding: Binding | None,
@@ -195,7 +231,7 @@ def _prepare(
         return -1, str(unsupported)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@_constant
 @functools.cache
 def _prepare_bound(
     cell: Cell, dtype: torch.dtype, device: torch.device, wanted: tuple[str, ...],
@@ -223,7 +259,8 @@ def _for_derivatives(
     wanted: tuple[str, ...],
 ) -> list[Tensor]:
     """The reference with the kernel's arguments and results, for gradients of gradients."""
-    last, trace = _reference(cell, x, state, None, lengths, reset, reverse, parameters, wanted)
+    with torch.autocast(x.device.type, enabled=False):
+        last, trace = _reference(cell, x, state, None, lengths, reset, reverse, parameters, wanted)
     return [*(trace[k] for k in wanted), *last.values()]
 
 

@@ -12,4 +12,6 @@ from recurnn.compiler.engine import prepare, run
 from recurnn.compiler.ops import Unsupported
 from recurnn.compiler.show import Summary, show, summary
 
-__all__ = ["Binding", "Bound", "Piece", "prepare", "run", "show", "summary", "Summary", "Unsupported"]
+__all__ = [
+    "Binding", "Bound", "Piece", "prepare", "run", "show", "summary", "Summary", "Unsupported",
+]  # fmt: skip

@@ -7,6 +7,8 @@ gradient's own gradient is that of the reference, which the caller hands over.
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,7 +51,7 @@ class Compiled:
         self.states = list(cell.states)
         self.kept = [k for k in self.states if k not in self.wanted]
         self.half = self.kernel.dtype == torch.bfloat16
-        self.no_lasts = [None] * len(self.states)
+        self.no_starts = self.no_lasts = [None] * len(self.states)
         # One number for all units comes as a vector that repeats it.
         one = (cell.hidden_size,)
         self.shapes = {
@@ -78,6 +80,7 @@ class Compiled:
 _kernels: dict[Any, Kernel] = {}
 _compiled: list[Compiled] = []
 _numbers: dict[Any, int | Unsupported] = {}
+_building = threading.RLock()
 
 
 def prepare(
@@ -99,17 +102,39 @@ def prepare(
     key = (type(cell), type(cell).step, _attributes(cell), dtype, wanted, binding)
     number = _numbers.get(key)
     if number is None:
-        try:
-            number = len(_compiled)
-            kernel = _kernel(cell, dtype, wanted)
-            own = binding or Binding.own(k for k in cell.weights if k not in cell.absent)
-            _compiled.append(Compiled(kernel, cell, own, wanted, reference))
-        except Unsupported as reason:
-            number = reason
-        _numbers[key] = number
+        with _building:  # the number is the place in a list: one thread at a time
+            number = _numbers.get(key)
+            if number is None:
+                number = _numbers[key] = _build(cell, dtype, wanted, binding, reference)
     if isinstance(number, Unsupported):
         raise number
     return number
+
+
+def _build(
+    cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], binding: Binding | None,
+    reference: Reference,
+) -> int | Unsupported:  # fmt: skip
+    """The number of a cell that was not compiled before, or why there is none."""
+    try:
+        kernel = _kernel(cell, dtype, wanted)
+    except Unsupported as reason:
+        return reason
+    own = binding or Binding.own(k for k in cell.weights if k not in cell.absent)
+    _compiled.append(Compiled(kernel, cell, own, wanted, reference))
+    return len(_compiled) - 1
+
+
+def _in_child() -> None:
+    """A child has only the thread that forked: no lock is another's, no layout may want a pool."""
+    global _building
+    _building = threading.RLock()
+    for compiled in _compiled:
+        compiled.layouts.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def _kernel(cell: Any, dtype: torch.dtype, wanted: tuple[str, ...]) -> Kernel:
@@ -162,6 +187,8 @@ def run(
     reset: Tensor | None,
     *,
     reverse: bool,
+    states: Sequence[str],
+    wanted: Sequence[str],
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Run a compiled cell.
 
@@ -173,27 +200,28 @@ def run(
         lengths: real steps of each row, int64 [B], or None.
         reset: where a new sequence begins, [T, B], or None.
         reverse: whether to run from the last step to the first.
+        states: the names of its states.
+        wanted: as for `prepare`.
 
     Returns:
         Last states, and what is wanted at every step, by name.
     """
-    c = _compiled[number]
     keep = torch.is_grad_enabled() and (
         x.requires_grad
         or any(w.requires_grad for w in weights)
         or any(s is not None and s.requires_grad for s in starts)
     )
-    if torch.compiler.is_compiling():
-        out = torch.ops.recurnn.scan(
-            x, list(starts), list(weights), lengths, reset, reverse, number, keep
-        )
+    if torch.compiler.is_compiling():  # the list of what is compiled is not for it to look into
+        given = [s for s in starts if s is not None]
+        out = torch.ops.recurnn.scan(x, given, list(weights), lengths, reset, reverse, number, keep)
     elif keep:
         out = _apply(number, lengths, reset, reverse, x, *starts, *weights)
     else:
+        c = _compiled[number]
         out, _ = _forward(c, x, starts, weights, lengths, reset, reverse=reverse, keep=False)
-    n = len(c.wanted)
-    last = dict(zip(c.states, out[n : n + len(c.states)], strict=True))
-    return last, dict(zip(c.wanted, out, strict=False))
+    n = len(wanted)
+    last = dict(zip(states, out[n : n + len(states)], strict=True))
+    return last, dict(zip(wanted, out, strict=False))
 
 
 class _Scan(torch.autograd.Function):
@@ -202,7 +230,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, number: int, lengths: Tensor | None, reset: Tensor | None, reverse: bool,
-        x: Tensor, *tensors: Tensor | None,
+        x: Tensor, *tensors: Any,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         c = _compiled[number]
         n = len(c.states)
@@ -335,9 +363,7 @@ def _backward(
             x, starts, weights, lengths, reset, reverse, number, kept, given, list(wants)
         )
         return [g if wanted else None for g, wanted in zip(found, wants, strict=True)]
-    return _gradients(
-        c, x, starts, weights, lengths, reset, kept, given, wants, reverse=reverse
-    )
+    return _gradients(c, x, starts, weights, lengths, reset, kept, given, wants, reverse=reverse)
 
 
 def _by_reference(
@@ -370,22 +396,24 @@ def _by_reference(
     ]
 
 
-# ---- the registered operation, for torch.compile and torch.export
+# ---- the registered operation, for torch.compile and torch.export. Initial states are all given or
+# none: a list with None in it would be one argument to torch, and get no gradients.
 
 
 @torch.library.custom_op("recurnn::scan", mutates_args=(), device_types="cpu")
 def _scan(
-    x: Tensor, starts: list[Tensor | None], weights: list[Tensor], lengths: Tensor | None,
+    x: Tensor, starts: list[Tensor], weights: list[Tensor], lengths: Tensor | None,
     reset: Tensor | None, reverse: bool, number: int, keep: bool,
 ) -> list[Tensor]:  # fmt: skip
     c = _compiled[number]
-    out, kept = _forward(c, x, starts, weights, lengths, reset, reverse=reverse, keep=keep)
+    given = starts or c.no_starts
+    out, kept = _forward(c, x, given, weights, lengths, reset, reverse=reverse, keep=keep)
     return [*out, *(kept if c.half else kept[len(c.wanted) :])]  # no tensor twice
 
 
 @_scan.register_fake
 def _(
-    x: Tensor, starts: list[Tensor | None], weights: list[Tensor], lengths: Tensor | None,
+    x: Tensor, starts: list[Tensor], weights: list[Tensor], lengths: Tensor | None,
     reset: Tensor | None, reverse: bool, number: int, keep: bool,
 ) -> list[Tensor]:  # fmt: skip
     c = _compiled[number]
@@ -426,6 +454,7 @@ def _(
 def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
     x, starts, weights, lengths, reset, reverse, number, keep = inputs
     c = _compiled[number]
+    starts = starts or c.no_starts
     if keep:
         public = len(c.wanted) + len(c.states)
         kept = [*([] if c.half else output[: len(c.wanted)]), *output[public:]]
@@ -436,9 +465,10 @@ def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
 
 def _registered_backward(ctx: Any, gradients: list[Tensor | None]) -> Any:
     wants_x, wants_starts, wants_weights, *_ = ctx.needs_input_grad
-    n = len(wants_starts)
-    found = _backward(ctx, gradients, [wants_x, *wants_starts, *wants_weights])
-    return found[0], found[1 : 1 + n], found[1 + n :], None, None, None, None, None
+    n = len(_compiled[ctx.options[1]].states)
+    found = _backward(ctx, gradients, [wants_x, *(wants_starts or [False] * n), *wants_weights])
+    firsts = found[1 : 1 + n] if wants_starts else []
+    return found[0], firsts, found[1 + n :], None, None, None, None, None
 
 
 torch.library.register_autograd("recurnn::scan", _registered_backward, setup_context=_setup)

@@ -37,9 +37,7 @@ MatrixAt = _structure("MatrixAt", "array", "offset", "unit_stride", "k_stride")
 VectorAt = _structure("VectorAt", "one", "two", "offset_one", "offset_two")
 FactorAt = _structure("FactorAt", "stream", "offset", "width")
 SumAt = _structure("SumAt", "array", "offset", "stride", "copy", "copy_offset")
-RowSumAt = _structure(
-    "RowSumAt", "offset", "width", "array", "array_offset", "copy", "copy_offset"
-)
+RowSumAt = _structure("RowSumAt", "offset", "width", "array", "array_offset", "copy", "copy_offset")
 
 
 class Columns(ctypes.Structure):
@@ -81,7 +79,7 @@ class Shape(NamedTuple):
 
     T: int
     B: int
-    strides: tuple[tuple[int, int] | None, ...]
+    strides: tuple[tuple[int, ...] | None, ...]
     starts: tuple[bool, ...]
     lengths: bool
     reset: bool
@@ -117,7 +115,7 @@ _forked = False
 
 
 def _in_child() -> None:
-    global _forked  # noqa: PLW0603 - a process forks at most into itself
+    global _forked
     _forked = True
 
 
@@ -176,7 +174,7 @@ class Builder:
         self.given(stream, array, (self.shape.B * n, n), shift=shift, first=first, first_row=n)
 
     def given(
-        self, stream: str, array: str, strides: tuple[int, int], *, shift: int = 0,
+        self, stream: str, array: str, strides: tuple[int, ...], *, shift: int = 0,
         first: str = "", first_row: int = 0,
     ) -> None:  # fmt: skip
         """A stream over an array of the caller's, with its strides of step and row."""
@@ -446,7 +444,8 @@ class _Sums:
         blocks = list(dict.fromkeys(dz for dz, _ in into))
         factors = list(dict.fromkeys(operand for _, operand in into))
         no_sum = SumAt(NONE, 0, 0, NONE, 0)
-        row_sums, before = [], []
+        row_sums: list[Any] = []
+        before: list[str] = []
         for vector, value in plan.sums.items():
             place = self.place(vector)
             if place is not None:

@@ -43,9 +43,7 @@ class _Scanned:
                     bias=layer.bias,
                 )
                 start = None if state is None else tuple(s[k * D + d] for s in state)
-                result = scan(
-                    cell, x, start, parameters=self._weights(layer, k, d), reverse=d == 1
-                )
+                result = scan(cell, x, start, parameters=self._weights(layer, k, d), reverse=d == 1)
                 outputs.append(result.output)
                 last.append(tuple(result.state.values()))
             x = outputs[0] if D == 1 else torch.cat(outputs, dim=-1)
