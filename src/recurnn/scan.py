@@ -116,13 +116,11 @@ def scan(
     gates = cell.gates if return_gates else ()
     wanted = tuple(dict.fromkeys([cell.output, *states, *gates]))
     bound = weights if isinstance(weights, Bound) else None
-    number = _kernel(cell, x, engine, wanted, bound, restarts=reset_state is not None)
+    number = find_kernel(cell, x, engine, wanted, bound, restarts=reset_state is not None)
     if number is None:
         if isinstance(weights, Bound):
             weights = weights.binding.weights(weights.tensors, cell.shapes())
-        last, trace = _reference(
-            cell, x, start, restart, lengths, reset, reverse, weights, wanted
-        )
+        last, trace = _reference(cell, x, start, restart, lengths, reset, reverse, weights, wanted)
     else:
         tensors = bound.tensors if bound else [weights[k] for k in cell.shapes()]
         starts = [None] * len(cell.states) if start is None else list(start.values())
@@ -135,11 +133,23 @@ def scan(
     )
 
 
-def _kernel(
+def find_kernel(
     cell: Cell, x: Tensor, engine: str, wanted: tuple[str, ...], bound: Bound | None, *,
-    restarts: bool,
+    restarts: bool = False,
 ) -> int | None:  # fmt: skip
-    """The compiled cell's number, or None where the reference is to run."""
+    """The compiled cell's number, or None where the reference is to run.
+
+    Args:
+        cell: the cell.
+        x: an input, for its type and device.
+        engine: as in `scan`.
+        wanted: the states and gates that are given at every step.
+        bound: the weights, where a binding says where they lie.
+        restarts: whether resets start from given states.
+
+    Raises:
+        EngineError: the engine asked for by name cannot run this.
+    """
     if engine == "reference":
         return None
     if restarts:

@@ -269,6 +269,56 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         "  x is [5, 2, 7]; expected [T, B, I] with I = 3, because the cell was made with "
         "input_size=3.\n  I differs: 7 in x, 3 in the cell.",
     ),
+    # stepper
+    (
+        ConfigError,
+        lambda: recurnn.stepper(ELMAN, 0),
+        "stepper: batch_size is 0; expected a whole number of at least 1.",
+    ),
+    (
+        ConfigError,
+        lambda: recurnn.stepper(torch.nn.Linear(3, 4)),
+        "stepper: a Linear has no cell.\n"
+        "  Expected a cell, a recurnn.nn.Recurrent, or a recurnn.nn.RNN, GRU or LSTM.",
+    ),
+    (
+        ConfigError,
+        lambda: recurnn.stepper(nn.GRU(3, 4, bidirectional=True)),
+        "stepper: a bidirectional GRU cannot be run step by step.\n"
+        "  It begins at the last step of a sequence, which is not there yet.",
+    ),
+    (
+        ConfigError,
+        lambda: recurnn.stepper(nn.Recurrent(ELMAN, reverse=True)),
+        "stepper: a layer with reverse=True cannot be run step by step.\n"
+        "  It begins at the last step of a sequence, which is not there yet.",
+    ),
+    (
+        ShapeError,
+        lambda: recurnn.stepper(ELMAN, 2)(torch.zeros(1, 3)),
+        "stepper: the input does not fit.\n"
+        "  x is [1, 3] of torch.float32 on cpu; expected [B, I] = [2, 3] of torch.float32 on cpu, "
+        "because the stepper was made with batch_size=2 and the Elman has I = 3.",
+    ),
+    (
+        ShapeError,
+        lambda: recurnn.stepper(nn.LSTM(3, 4)).reset(torch.zeros(1, 1, 4)),
+        "stepper: state does not have the states of the cell.\n"
+        "  Expected h, c, in this order or by name.",
+    ),
+    (
+        ShapeError,
+        lambda: recurnn.stepper(nn.GRU(3, 4, num_layers=2)).reset(torch.zeros(1, 1, 4)),
+        "stepper: the state does not fit.\n  h is [1, 1, 4] of torch.float32 on cpu; "
+        "expected [L, B, its size] = [2, 1, 4] of torch.float32 on cpu.",
+    ),
+    (
+        ShapeError,
+        lambda: recurnn.stepper(ELMAN, 2).reset(rows=[0, 2]),
+        "stepper: rows does not fit the batch.\n"
+        "  rows is [0, 2]; expected numbers from 0 to 1, or booleans [B] = [2], because the "
+        "stepper was made with batch_size=2.",
+    ),
 ]
 
 

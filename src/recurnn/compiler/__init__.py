@@ -11,5 +11,9 @@ from recurnn.compiler.binding import Binding, Bound, Piece
 from recurnn.compiler.engine import prepare, run
 from recurnn.compiler.ops import Unsupported
 from recurnn.compiler.show import Summary, show, summary
+from recurnn.compiler.stepping import Steps
 
-__all__ = ["Binding", "Bound", "Piece", "prepare", "run", "show", "summary", "Summary", "Unsupported"]
+__all__ = [
+    "Binding", "Bound", "Piece", "prepare", "run", "show", "summary", "Steps", "Summary",
+    "Unsupported",
+]  # fmt: skip

@@ -107,6 +107,11 @@ def prepare(
     return number
 
 
+def compiled(number: int) -> Compiled:
+    """The compiled cell of this number."""
+    return _compiled[number]
+
+
 def _kernel(cell: Any, dtype: torch.dtype, wanted: tuple[str, ...]) -> Kernel:
     """One kernel for all cells with the same graph: sizes are its arguments, not part of it."""
     step = trace(cell)
@@ -323,9 +328,7 @@ def _backward(
             x, starts, weights, lengths, reset, reverse, number, kept, given, list(wants)
         )
         return [g if wanted else None for g, wanted in zip(found, wants, strict=True)]
-    return _gradients(
-        c, x, starts, weights, lengths, reset, kept, given, wants, reverse=reverse
-    )
+    return _gradients(c, x, starts, weights, lengths, reset, kept, given, wants, reverse=reverse)
 
 
 def _by_reference(

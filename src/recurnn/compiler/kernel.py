@@ -131,9 +131,13 @@ class Kernel:
             layout: of this shape of call.
             tensors: what the layout's arrays are, in its order; None for what is absent.
         """
-        call = self._calls.get(kind)
-        if call is None:
-            call = self._calls[kind] = getattr(self.library(kind), kind)
-            call.argtypes, call.restype = (ctypes.c_void_p, ctypes.c_void_p), None
+        call = self._calls.get(kind) or self.entry(kind)
         addresses = [None if t is None else t.data_ptr() for t in tensors]
         call(layout.address, layout.addresses(*addresses))
+
+    def entry(self, kind: str) -> Any:
+        """The C function of a kernel: of a call's structure and the addresses of its arrays."""
+        if kind not in self._calls:
+            call = self._calls[kind] = getattr(self.library(kind), kind)
+            call.argtypes, call.restype = (ctypes.c_void_p, ctypes.c_void_p), None
+        return self._calls[kind]

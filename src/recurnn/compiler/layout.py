@@ -36,9 +36,7 @@ MatrixAt = _structure("MatrixAt", "array", "offset", "unit_stride", "k_stride")
 VectorAt = _structure("VectorAt", "one", "two", "offset_one", "offset_two")
 FactorAt = _structure("FactorAt", "stream", "offset", "width")
 SumAt = _structure("SumAt", "array", "offset", "stride", "copy", "copy_offset")
-RowSumAt = _structure(
-    "RowSumAt", "offset", "width", "array", "array_offset", "copy", "copy_offset"
-)
+RowSumAt = _structure("RowSumAt", "offset", "width", "array", "array_offset", "copy", "copy_offset")
 
 
 class Columns(ctypes.Structure):
@@ -58,7 +56,7 @@ class Call(ctypes.Structure):
         ("outer_at", I64), ("length", I64), ("reset", I64),
         ("vectors", I32), ("blocks", I32), ("factors", I32), ("row_sums", I32),
         ("descending", I32), ("reverse", I32), ("threads", I32), ("pool", I32),
-        ("split_units", I32), ("chunk", I32), ("wants_x", I32),
+        ("split_units", I32), ("chunk", I32), ("wants_x", I32), ("packed", I32),
     )  # fmt: skip
 
 
@@ -116,7 +114,7 @@ _forked = False
 
 
 def _in_child() -> None:
-    global _forked  # noqa: PLW0603 - a process forks at most into itself
+    global _forked
     _forked = True
 
 
