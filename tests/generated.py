@@ -9,11 +9,8 @@ from pathlib import Path
 import torch
 
 from recurnn import cells
-from recurnn.compiler import Unsupported
-from recurnn.compiler.differentiate import differentiate
+from recurnn.cli.cells import engines, example, parameters_per_unit
 from recurnn.compiler.kernel import Kernel
-from recurnn.compiler.plan import plan_backward, plan_forward
-from recurnn.compiler.trace import trace
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -28,32 +25,60 @@ PAPERS = {
     "layernorm-lstm": "Ba, Kiros & Hinton 2016",
     "gru": "Cho et al. 2014",
     "reset-before-gru": "Cho et al. 2014",
+    "lstm-1997": "Hochreiter & Schmidhuber 1997",
+    "multiplicative-lstm": "Krause, Lu, Murray & Renals 2016",
+    "working-memory-lstm": "Landi, Baraldi, Cornia & Cucchiara 2021",
+    "slstm": "Beck et al. 2024",
+    "layernorm-gru": "Ba, Kiros & Hinton 2016",
+    "mgu": "Zhou, Wu, Zhang & Zhou 2016",
+    "janet": "van der Westhuizen & Lasenby 2018",
+    "li-gru": "Ravanelli, Brakel, Omologo & Bengio 2018",
+    "ugrnn": "Collins, Sohl-Dickstein & Sussillo 2017",
+    "minimal-rnn": "Chen 2017",
+    "light-ru": "Ye et al. 2024",
+    "atr": "Zhang, Xiong, Su, Lin & Zhang 2018",
+    "star": "Turkoglu, D'Aronco, Wegner & Schindler 2019",
+    "ran": "Lee, Levy & Zettlemoyer 2017",
+    "cfn": "Laurent & von Brecht 2017",
+    "indrnn": "Li, Li, Cook, Zhu & Gao 2018",
+    "sru": "Lei, Zhang, Wang, Dai & Artzi 2018",
+    "qrnn": "Bradbury, Merity, Xiong & Socher 2017",
+    "t-rnn": "Balduzzi & Ghifary 2016",
+    "min-gru": "Feng et al. 2024",
+    "min-lstm": "Feng et al. 2024",
+    "rg-lru": "De et al. 2024",
+    "brc": "Vecoven, Ernst & Drion 2021",
+    "nbrc": "Vecoven, Ernst & Drion 2021",
+    "fast-rnn": "Kusupati et al. 2018",
+    "fast-grnn": "Kusupati et al. 2018",
+    "leaky-rnn": "Jaeger, Lukoševičius, Popovici & Siewert 2007",
+    "antisymmetric-rnn": "Chang, Chen, Haber & Chi 2019",
+    "gated-antisymmetric-rnn": "Chang, Chen, Haber & Chi 2019",
+    "lipschitz-rnn": "Erichson et al. 2021",
+    "lem": "Rusch, Mishra, Erichson & Mahoney 2022",
+    "cfc": "Hasani et al. 2022",
+    "cornn": "Rusch & Mishra 2021",
+    "unicornn": "Rusch & Mishra 2021",
+    "scrn": "Mikolov, Joulin, Chopra, Mathieu & Ranzato 2015",
+    "lmu": "Voelker, Kajić & Eliasmith 2019",
+    "rhn": "Zilly, Srivastava, Koutník & Schmidhuber 2017",
+    "intersection-rnn": "Collins, Sohl-Dickstein & Sussillo 2017",
+    "mut1": "Jozefowicz, Zaremba & Sutskever 2015",
+    "mut2": "Jozefowicz, Zaremba & Sutskever 2015",
+    "mut3": "Jozefowicz, Zaremba & Sutskever 2015",
+    "nas": "Zoph & Le 2017",
 }
-
-
-def engines(cell: cells.Cell) -> str:
-    """The engines that run a cell, found by planning its kernels without building them."""
-    try:
-        step = trace(cell)
-        back = differentiate(step, (cell.output,))
-        plan_forward(step, back.saved, ())
-        plan_backward(step, back)
-    except Unsupported:
-        return "reference"
-    return "cpu, reference"
 
 
 def cells_table() -> str:
     """A row for each built-in cell, from its class."""
-    rows = ["| name | class | paper | states | gates | engines |", "|---|---|---|---|---|---|"]
+    rows = ["| name | class | paper | weights a unit | engines |", "|---|---|---|---|---|"]
     for name, cell in cells.CELLS.items():
         for word in re.findall(r"[^\W\d]{3,}|\d{4}", PAPERS[name]):
             assert word in (cell.__doc__ or ""), f"{name}: {word} is not in its docstring"
-        made = cell(3, 4, **({"proj_size": 2} if "P H" in cell.weights.values() else {}))
-        states = ", ".join(f"{state} [B, {size}]" for state, size in cell.states.items())
-        gates = ", ".join(cell.gates) or "–"
+        made = example(name)
         rows.append(
-            f"| `{name}` | `{cell.__name__}` | {PAPERS[name]} | {states} | {gates} "
+            f"| `{name}` | `{cell.__name__}` | {PAPERS[name]} | {parameters_per_unit(made)} "
             f"| {engines(made)} |"
         )
     return "\n".join(rows)

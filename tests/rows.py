@@ -113,11 +113,10 @@ def by_rows(
         values, last = _row(cell, x[:length, b : b + 1], first, fresh, begins, reverse)
         rows.append(values)
         lasts.append(last)
-    sizes = {k: cell.sizes[s] for k, s in cell.states.items()}
-    names = [*cell.states, *cell.gates]
     whole = {}
-    for k in names:
-        width = sizes.get(k, cell.hidden_size)
+    example = cell(x.new_zeros(1, _size), *(s.new_zeros(1, s.shape[1]) for s in start.values()))
+    for k in (*cell.states, *cell.gates):
+        width = example[k].shape[1]
         padded = [_pad([v[k] for v in row], T, width, x.dtype) for row in rows]
         whole[k] = torch.stack(padded, dim=1) if B else x.new_zeros(T, 0, width)
     last = {k: torch.cat([row[k] for row in lasts]) if B else s for k, s in start.items()}

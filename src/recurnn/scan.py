@@ -122,7 +122,7 @@ def scan(
             weights = weights.binding.weights(weights.tensors, cell.shapes())
         last, trace = _reference(cell, x, start, restart, lengths, reset, reverse, weights, wanted)
     else:
-        tensors = bound.tensors if bound else [weights[k] for k in cell.shapes()]
+        tensors = bound.tensors if bound else spread(cell, weights)
         starts = [None] * len(cell.states) if start is None else list(start.values())
         last, trace = compiler.run(number, x, starts, tensors, lengths, reset, reverse=reverse)
     return ScanResult(
@@ -131,6 +131,20 @@ def scan(
         {name: trace[name] for name in states} if states else None,
         {name: trace[name] for name in gates} if return_gates else None,
     )
+
+
+def spread(cell: Cell, weights: Mapping[str, Tensor]) -> list[Tensor]:
+    """The weights as the kernel takes them: one number for all units as a vector that repeats it.
+
+    Args:
+        cell: the cell.
+        weights: by name.
+    """
+    return [
+        weights[k].expand(cell.hidden_size) if letters == "1" else weights[k]
+        for k, letters in cell.weights.items()
+        if k not in cell.absent
+    ]
 
 
 def find_kernel(

@@ -13,7 +13,7 @@ from recurnn.checks import State
 from recurnn.compiler import Bound, Steps
 from recurnn.errors import ConfigError, ShapeError
 from recurnn.nn import GRU, LSTM, RNN
-from recurnn.scan import find_kernel, scan
+from recurnn.scan import find_kernel, scan, spread
 
 BLOCK = 1 << 16  # bytes of outputs that are made at once
 Rows = Tensor | Sequence[int]
@@ -64,12 +64,10 @@ class Stepper:
         # `Recurrent` has an engine of its own.
         engine = engine if engine != "auto" else str(getattr(layer, "engine", engine))
         self._cells = [cell for cell, _ in chain]
-        first, last = self._cells[0], self._cells[-1]
-        weights = chain[0][1]
-        like = weights.tensors[0].detach() if isinstance(weights, Bound) else weights[0].detach()
-        self._like, self._size = like, (batch_size, first.input_size)
+        like = _tensors(*chain[0])[0].detach()
+        self._like, self._size = like, (batch_size, self._cells[0].input_size)
         self._dtype, self._on_cpu = like.dtype, like.device.type == "cpu"
-        self._output_size = last.output_size
+        self._output_size = self._cells[-1].output_size
         self._fresh: list[tuple[Tensor, int]] = []
         self._reference = False
         engines: list[Any] = []
@@ -79,8 +77,7 @@ class Stepper:
             number = find_kernel(cell, x, engine, (cell.output,), bound)
             self._reference = self._reference or number is None
             if not self._reference and number is not None:
-                tensors = weights.tensors if isinstance(weights, Bound) else weights
-                engines.append(Steps(number, tensors, batch_size))
+                engines.append(Steps(number, _tensors(cell, weights), batch_size))
         if self._reference:
             engines = [_ReferenceSteps(cell, weights, like, batch_size) for cell, weights in chain]
         self._engines = engines
@@ -91,6 +88,9 @@ class Stepper:
         if self._reference:
             return
         steps = self._engines
+        # Of bfloat16, the kernel's arrays are float32.
+        self._like = next(iter(steps[0].states.values()))
+        self._wide = self._like.dtype != self._dtype
         self._calls = [(s.run, s.call, s.arrays) for s in steps[1:]]
         self._run, self._call = steps[0].run, steps[0].call
         self._reads, self._x = steps[0].arrays, steps[0].x
@@ -120,8 +120,8 @@ class Stepper:
             for engine in self._engines:
                 x = engine.step(x)
             return x
-        if not x.is_contiguous():
-            x = x.contiguous()
+        if self._wide or not x.is_contiguous():
+            x = x.to(self._like.dtype).contiguous()
         fresh = self._fresh or self._more()
         y, address = fresh.pop()
         self._reads[self._x] = x.data_ptr()
@@ -129,7 +129,7 @@ class Stepper:
         self._run(self._call, self._reads)
         for run, call, arrays in self._calls:
             run(call, arrays)
-        return y
+        return y.to(self._dtype) if self._wide else y
 
     def _more(self) -> list[tuple[Tensor, int]]:
         """Outputs for some calls to come, each with its address."""
@@ -146,7 +146,8 @@ class Stepper:
 
         Setting it is `reset` to these states.
         """
-        layers = [engine.states for engine in self._engines]
+        kind = self._dtype
+        layers = [{k: s.to(kind) for k, s in e.states.items()} for e in self._engines]
         if isinstance(self.layer, RNN | GRU | LSTM):
             return {k: torch.stack([states[k] for states in layers]) for k in layers[0]}
         return {k: s.clone() for k, s in layers[0].items()}
@@ -175,8 +176,8 @@ class Stepper:
 
     def refresh(self) -> None:
         """Take over weights that have changed since this was made; the states stay."""
-        for engine, (_, weights) in zip(self._engines, _chain(self.layer), strict=True):
-            engine.pack(weights.tensors if isinstance(weights, Bound) else weights)
+        for engine, (cell, weights) in zip(self._engines, _chain(self.layer), strict=True):
+            engine.pack(_tensors(cell, weights))
 
     def _chosen(self, rows: Rows | None) -> Any:
         if rows is None:
@@ -223,10 +224,9 @@ class Stepper:
 
     def _misfit(self, x: Tensor) -> ShapeError:
         B, size = self._size
-        like = self._like
         return ShapeError(
             f"stepper: the input does not fit.\n  x is {list(x.shape)} of {x.dtype} on {x.device}; "
-            f"expected [B, I] = [{B}, {size}] of {like.dtype} on {like.device}, because the "
+            f"expected [B, I] = [{B}, {size}] of {self._dtype} on {self._like.device}, because the "
             f"stepper was made with batch_size={B} and the {type(self.layer).__name__} has "
             f"I = {size}."
         )
@@ -235,18 +235,21 @@ class Stepper:
 class _ReferenceSteps:
     """Steps of one cell by the plain loop."""
 
-    def __init__(self, cell: Cell, weights: Bound | list[Tensor], like: Tensor, B: int) -> None:
+    def __init__(
+        self, cell: Cell, weights: Bound | dict[str, Tensor], like: Tensor, B: int
+    ) -> None:
         self.cell, self.binding = cell, weights.binding if isinstance(weights, Bound) else None
         self.states = {k: like.new_zeros(B, cell.sizes[n]) for k, n in cell.states.items()}
-        self.pack(weights.tensors if isinstance(weights, Bound) else weights)
+        self.pack(_tensors(cell, weights))
 
     def pack(self, weights: Sequence[Tensor]) -> None:
         """A copy of the weights, so that a change counts when it does with a kernel."""
         held = [w.detach().clone() for w in weights]
+        shapes = self.cell.shapes()
         self.weights: Any = (
             Bound(self.binding, held)
             if self.binding
-            else dict(zip(self.cell.shapes(), held, strict=True))
+            else {k: w[: n[0]] for (k, n), w in zip(shapes.items(), held, strict=True)}
         )
 
     def step(self, x: Tensor) -> Tensor:
@@ -259,7 +262,7 @@ class _ReferenceSteps:
         return result.output[0]
 
 
-def _chain(layer: nn.Module) -> list[tuple[Cell, Bound | list[Tensor]]]:
+def _chain(layer: nn.Module) -> list[tuple[Cell, Bound | dict[str, Tensor]]]:
     """The cells that run one after another in a step, each with its weights."""
     if isinstance(layer, RNN | GRU | LSTM):
         if layer.bidirectional:
@@ -274,7 +277,7 @@ def _chain(layer: nn.Module) -> list[tuple[Cell, Bound | list[Tensor]]]:
         )
     if getattr(layer, "reverse", False):
         raise _backwards("a layer with reverse=True")
-    return [(inner, list(inner.tensors().values()))]
+    return [(inner, inner.tensors())]
 
 
 def _backwards(what: str) -> ConfigError:
@@ -282,3 +285,8 @@ def _backwards(what: str) -> ConfigError:
         f"stepper: {what} cannot be run step by step.\n"
         "  It begins at the last step of a sequence, which is not there yet."
     )
+
+
+def _tensors(cell: Cell, weights: Bound | dict[str, Tensor]) -> list[Tensor]:
+    """The tensors of the binding, or of the cell's own weights."""
+    return list(weights.tensors) if isinstance(weights, Bound) else spread(cell, weights)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 import recurnn
+from gradients import with_gradients
 from recurnn.cells import Cell
-from recurnn.errors import ConfigError
+from recurnn.errors import ConfigError, EngineError
 from tolerance import agree
 
 
@@ -141,3 +142,57 @@ class Bare(Cell):
 
     def step(self, p: Any, x: Tensor, h: Tensor) -> dict[str, Tensor]:
         return {"h": p.W @ x}
+
+
+class Transposed(Cell):
+    """A transpose of the input's matrix, of a matrix that is not square, of a computed row."""
+
+    weights = {"W": "H I", "V": "K H", "U": "H H"}
+
+    def step(self, p: Any, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+        k = torch.tanh(p.V @ h)
+        return {"h": torch.tanh(p.W @ x + p.V.T @ k + p.U.T @ h + p.U @ (p.U.T @ h))}
+
+
+def test_transposed_products_and_their_derivatives() -> None:
+    cell = Transposed(3, 4, K=2, dtype=torch.float64)
+    x = torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True)
+    h = torch.randn(2, 4, dtype=torch.float64, requires_grad=True)
+    inputs = {"x": x, "h": h} | dict(cell.named_parameters())
+    results = []
+    for engine in ("cpu", "reference"):
+        result = recurnn.scan(cell, x, h, lengths=[5, 3], engine=engine)
+        results.append(with_gradients({"y": result.output, **result.state}, inputs))
+    agree(*results, terms=50)
+
+    def run(x: Tensor, U: Tensor) -> Tensor:
+        weights = cell.tensors() | {"U": U}
+        return recurnn.scan(cell, x, h.detach(), parameters=weights, engine="cpu").output
+
+    assert torch.autograd.gradgradcheck(run, (x, cell.U.detach().requires_grad_()), fast_mode=True)
+
+
+def test_a_transpose_that_multiplies_the_input_runs_on_the_reference() -> None:
+    cell = own(lambda self, p, x, h: {"h": p.W.T @ x}, weights={"W": "I H"})
+    with pytest.raises(EngineError, match="the transpose of W multiplies the input"):
+        recurnn.scan(cell, torch.zeros(2, 1, 3), engine="cpu")
+    assert recurnn.scan(cell, torch.zeros(2, 1, 3)).output.shape == (2, 1, 4)
+
+
+def test_one_number_for_all_units_and_its_derivatives() -> None:
+    class Mixed(Cell):
+        weights = {"W": "H I", "a": "1"}
+
+        def step(self, p: Any, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+            return {"h": torch.sigmoid(p.a) * h + torch.tanh(p.W @ x)}
+
+    cell = Mixed(3, 4, dtype=torch.float64)
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+
+    def run(a: Tensor) -> Tensor:
+        weights = cell.tensors() | {"a": a}
+        return recurnn.scan(cell, x, parameters=weights, engine="cpu").output
+
+    a = torch.tensor([0.3], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(run, (a,))
+    assert torch.autograd.gradgradcheck(run, (a,))

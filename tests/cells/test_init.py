@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fnmatch import fnmatchcase
 
 import pytest
 import torch
@@ -20,11 +21,10 @@ def drawn(cell: cells.Cell, names: str) -> Tensor:
 def test_default_is_torchs_uniform(name: str) -> None:
     cell = cells.CELLS[name](40, 64)
     for key, weight in cell.state_dict().items():
-        if any(key.startswith(special) for special in ("alpha", "beta", "gamma")):
-            assert (weight == 1).all()
-        elif (name, key) == ("layernorm-lstm", "b_c"):
-            assert (weight == 0).all()
-        else:
+        start = [s for pattern, s in cell.start.items() if fnmatchcase(key, pattern)]
+        if start and isinstance(start[-1], float):
+            assert (weight == start[-1]).all()
+        elif not start:
             assert weight.abs().max() <= 1 / math.sqrt(64)
             if weight.numel() > 1000:
                 assert weight.std().item() == pytest.approx(1 / math.sqrt(3 * 64), rel=0.1)
@@ -111,3 +111,31 @@ def test_dtype_device_and_seed() -> None:
     assert first.U_n.dtype == torch.float64
     assert torch.equal(first.U_n, again.U_n)
     assert cells.GRU(3, 4, device="meta").U_n.is_meta
+
+
+def test_the_memory_of_an_lmu_starts_as_a_delay() -> None:
+    cell = cells.LMU(1, 2, memory_size=8, theta=50, dtype=torch.float64)
+    signal = torch.sin(2 * math.pi * torch.arange(400, dtype=torch.float64) / 80)
+    m = torch.zeros(8, dtype=torch.float64)
+    memory = []
+    for u in signal:
+        m = cell.A @ m + cell.B[:, 0] * u
+        memory.append(m)
+    # A Legendre polynomial is 1 at the far end of the window and ±1 at the near one.
+    far = torch.stack(memory).sum(1)
+    near = torch.stack(memory) @ (-1.0) ** torch.arange(8, dtype=torch.float64)
+    assert torch.allclose(far[150:], signal[100:-50], atol=0.06)
+    assert torch.allclose(near[150:], signal[150:], atol=0.06)
+
+
+def test_an_rg_lru_starts_to_forget_slowly() -> None:
+    decay = torch.sigmoid(cells.RGLRU(3, 500, dtype=torch.float64).Lambda) ** 8
+    assert 0.9 <= decay.min() < 0.91
+    assert 0.99 < decay.max() <= 0.999
+
+
+def test_identities_and_ranges_of_the_zoo() -> None:
+    assert torch.equal(cells.IntersectionRNN(3, 3).V.detach(), torch.eye(3))
+    assert torch.equal(cells.MUT2(2, 3).W_r.detach(), torch.eye(3, 2))
+    assert (cells.IndRNN(3, 50).u >= 0).all()
+    assert cells.UnICORNN(3, 50).c.abs().max() <= 0.1

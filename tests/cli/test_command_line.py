@@ -1,6 +1,7 @@
 """The command line: what it prints and writes, and its exit status."""
 
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from recurnn.cells import CELLS
 from recurnn.cli import app, main
+from recurnn.cli.cells import example, parameters_per_unit
 from recurnn.cli.progress import TrainingProgress
 from recurnn.cli.tables import comparison_table
 from recurnn.models import Row
@@ -102,6 +104,7 @@ def test_errors_end_with_status_2(csv, tmp_path, capsys):
         ("forecast", csv, "--horizon", "90", *new): "error: The validation part does not hold",
         ("predict", tmp_path / "no", csv): "error: There is no model folder",
         ("cells", "lstn"): "Did you mean 'lstm'?",
+        ("cells", "antisymetric-rnn", "--speed"): "Did you mean 'antisymmetric-rnn'?",
     }
     for arguments, text in cases.items():
         assert text in failing(capsys, *arguments), arguments
@@ -128,6 +131,39 @@ def test_cells_lists_all_and_prints_equations():
     assert all(f"{name} " in text for name in CELLS)
     _, text = run("cells", "lstm")
     assert "c = f ⊙ c + i ⊙ g" in text
+
+
+def test_cells_lists_what_a_cell_costs():
+    _, text = run("cells")
+    (line,) = [line for line in text.splitlines() if line.startswith("gru ")]
+    assert "3I + 3H + 4" in line
+    assert "r, z, n" in line
+
+
+def test_cells_says_what_each_is_where_there_is_room(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    assert "Gated recurrent unit with the reset gate after" in run("cells")[1]
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_weights_a_unit_are_the_weights(name):
+    sizes = {"inputs": 5, "units": 7}
+    cell = example(name, **sizes)
+    formula = parameters_per_unit(cell).replace("²", "*D").replace(" ", "")
+    formula = re.sub(r"(?<=[\w)])(?=[A-Z])", "*", formula)
+    count = sum(weight.numel() for weight in cell.parameters())
+    assert eval(formula, {}, cell.sizes) * 7 == pytest.approx(count)
+
+
+def test_cells_times_itself_beside_the_lstm(monkeypatch):
+    monkeypatch.setattr("recurnn.cli.cells.CELLS", {"lstm": CELLS["lstm"], "gru": CELLS["gru"]})
+    for size in ("STEPS", "ROWS", "INPUTS", "UNITS", "RUNS"):
+        monkeypatch.setattr(f"recurnn.cli.cells.{size}", 3)
+    _, text = run("cells", "--speed")
+    assert len(re.findall(r"×\d+\.\d\d", text)) == 2
+    assert "T = 3, B = 3, I = 3, H = 3" in text
+    _, text = run("cells", "gru", "--speed")
+    assert re.search(r"\n\n×\d+\.\d\d the speed of the LSTM", text)
 
 
 def test_a_preset_gives_way_to_options():

@@ -12,6 +12,7 @@ import recurnn
 from problems import KINDS
 from recurnn import cells, compiler
 from recurnn.cli import app, main
+from recurnn.cli.cells import example
 from recurnn.compiler import kernel
 from recurnn.compiler.show import STAGES
 from recurnn.errors import ConfigError
@@ -70,7 +71,7 @@ def test_every_stage_of_every_cell_is_shown(name: str) -> None:
     texts = [shown(name, "--stage", stage) for stage in STAGES]
     assert len(set(texts)) == len(STAGES)
     trace, stages, backward, kernel = texts
-    cell = cells.CELLS[name]
+    cell = example(name)
     for value in (*cell.states, *cell.gates):
         assert f"\n{value} = " in f"\n{trace}"
         assert f" {value} = " in stages

@@ -12,13 +12,13 @@ from torch import Tensor
 
 import recurnn
 from gradients import with_gradients
-from problems import KINDS, normal, states_of
+from problems import CORE, KINDS, normal, states_of
 from recurnn.cells import Cell
 from recurnn.scan import ScanResult
 from rows import Problem, compare
 from tolerance import agree, identical
 
-kinds = pytest.mark.parametrize("kind", KINDS)
+kinds = pytest.mark.parametrize("kind", CORE)
 both_ways = pytest.mark.parametrize("reverse", [False, True])
 States = dict[str, Tensor]
 
@@ -205,7 +205,7 @@ def problems(draw: st.DrawFn) -> Problem:
     some = st.tuples(st.integers(0, max(T - 1, 0)), st.integers(0, max(B - 1, 0)))
     resets = draw(st.none() | st.lists(some, max_size=4 if T and B else 0).map(tuple))
     return Problem(
-        draw(st.sampled_from(sorted(KINDS))),
+        draw(st.sampled_from(sorted(CORE))),
         T=T,
         B=B,
         lengths=draw(st.none() | st.tuples(*[st.integers(0, T)] * B)),

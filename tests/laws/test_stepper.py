@@ -36,6 +36,14 @@ def test_steps_are_a_scan(kind: str) -> None:
         (identical if run is CPU else lambda a, b: agree(a, b, terms=200))(taken(step, x), want)
 
 
+def test_steps_in_bfloat16() -> None:
+    cell = KINDS["lstm"].make(I, H, dtype=torch.bfloat16)
+    x = normal(T, B, I, seed=1, dtype=torch.bfloat16)
+    step = recurnn.stepper(cell, B)
+    result = CPU(cell, x)
+    identical(taken(step, x), {"y": result.output} | result.state)
+
+
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 def test_steps_of_the_reference(kind: str) -> None:
     cell = KINDS[kind].make(I, H)

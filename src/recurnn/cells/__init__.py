@@ -1,10 +1,28 @@
 """The cells, each the equations of its paper: ``print(recurnn.cells.LSTM)`` shows them."""
 
 from recurnn.cells._cell import Cell, Matrix, Weights, affine
+from recurnn.cells.additive import CFN, RAN
+from recurnn.cells.bistable import BRC, NBRC
+from recurnn.cells.context import LMU, SCRN
+from recurnn.cells.depth import RHN, IntersectionRNN
+from recurnn.cells.dynamics import (
+    LEM,
+    AntisymmetricRNN,
+    CfC,
+    GatedAntisymmetricRNN,
+    LeakyRNN,
+    LipschitzRNN,
+)
+from recurnn.cells.elementwise import QRNN, RGLRU, SRU, IndRNN, MinGRU, MinLSTM, StronglyTypedRNN
 from recurnn.cells.elman import Elman, Jordan
-from recurnn.cells.gru import GRU, ResetBeforeGRU
+from recurnn.cells.fast import FastGRNN, FastRNN
+from recurnn.cells.few_gates import ATR, JANET, MGU, STAR, UGRNN, LightRU, LiGRU, MinimalRNN
+from recurnn.cells.gru import GRU, LayerNormGRU, ResetBeforeGRU
 from recurnn.cells.init import PRESETS, SCHEMES, initialise
 from recurnn.cells.lstm import LSTM, CoupledLSTM, LayerNormLSTM, PeepholeLSTM, ProjectedLSTM
+from recurnn.cells.lstm_memory import LSTM1997, SLSTM, MultiplicativeLSTM, WorkingMemoryLSTM
+from recurnn.cells.oscillators import CoRNN, UnICORNN
+from recurnn.cells.searched import MUT1, MUT2, MUT3, NASCell
 
 CELLS: dict[str, type[Cell]] = {
     "elman": Elman,
@@ -14,8 +32,50 @@ CELLS: dict[str, type[Cell]] = {
     "coupled-lstm": CoupledLSTM,
     "projected-lstm": ProjectedLSTM,
     "layernorm-lstm": LayerNormLSTM,
+    "lstm-1997": LSTM1997,
+    "multiplicative-lstm": MultiplicativeLSTM,
+    "working-memory-lstm": WorkingMemoryLSTM,
+    "slstm": SLSTM,
     "gru": GRU,
     "reset-before-gru": ResetBeforeGRU,
+    "layernorm-gru": LayerNormGRU,
+    "mgu": MGU,
+    "janet": JANET,
+    "li-gru": LiGRU,
+    "ugrnn": UGRNN,
+    "minimal-rnn": MinimalRNN,
+    "light-ru": LightRU,
+    "atr": ATR,
+    "star": STAR,
+    "ran": RAN,
+    "cfn": CFN,
+    "indrnn": IndRNN,
+    "sru": SRU,
+    "qrnn": QRNN,
+    "t-rnn": StronglyTypedRNN,
+    "min-gru": MinGRU,
+    "min-lstm": MinLSTM,
+    "rg-lru": RGLRU,
+    "brc": BRC,
+    "nbrc": NBRC,
+    "fast-rnn": FastRNN,
+    "fast-grnn": FastGRNN,
+    "leaky-rnn": LeakyRNN,
+    "antisymmetric-rnn": AntisymmetricRNN,
+    "gated-antisymmetric-rnn": GatedAntisymmetricRNN,
+    "lipschitz-rnn": LipschitzRNN,
+    "lem": LEM,
+    "cfc": CfC,
+    "cornn": CoRNN,
+    "unicornn": UnICORNN,
+    "scrn": SCRN,
+    "lmu": LMU,
+    "rhn": RHN,
+    "intersection-rnn": IntersectionRNN,
+    "mut1": MUT1,
+    "mut2": MUT2,
+    "mut3": MUT3,
+    "nas": NASCell,
 }
 """The built-in cells by the name that the command line uses."""
 
@@ -23,6 +83,17 @@ __all__ = [
     "Cell", "Weights", "Matrix", "affine",
     "Elman", "Jordan",
     "LSTM", "PeepholeLSTM", "CoupledLSTM", "ProjectedLSTM", "LayerNormLSTM",
-    "GRU", "ResetBeforeGRU",
+    "LSTM1997", "MultiplicativeLSTM", "WorkingMemoryLSTM", "SLSTM",
+    "GRU", "ResetBeforeGRU", "LayerNormGRU",
+    "MGU", "JANET", "LiGRU", "UGRNN", "MinimalRNN", "LightRU", "ATR", "STAR",
+    "RAN", "CFN",
+    "IndRNN", "SRU", "QRNN", "StronglyTypedRNN", "MinGRU", "MinLSTM", "RGLRU",
+    "BRC", "NBRC",
+    "FastRNN", "FastGRNN",
+    "LeakyRNN", "AntisymmetricRNN", "GatedAntisymmetricRNN", "LipschitzRNN", "LEM", "CfC",
+    "CoRNN", "UnICORNN",
+    "SCRN", "LMU",
+    "RHN", "IntersectionRNN",
+    "MUT1", "MUT2", "MUT3", "NASCell",
     "CELLS", "PRESETS", "SCHEMES", "initialise",
 ]  # fmt: skip

@@ -30,6 +30,11 @@ class Matrix:
     def __matmul__(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight)
 
+    @property
+    def T(self) -> Matrix:  # noqa: N802 - torch's name
+        """The transposed matrix: ``W.T @ h`` is Wᵀ h."""
+        return Matrix(self.weight.T)
+
     def __rmatmul__(self, x: object) -> Tensor:
         raise ConfigError(
             "The step multiplies from the right: x @ W.\n"
@@ -97,8 +102,10 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
     belong to `recurnn.scan` and to the layers.
 
     Attributes:
-        weights: weight name to shape, in the letters of `sizes`. ``b`` and the names that begin
-            with ``b_`` are biases and are left out by ``bias=False``.
+        weights: weight name to shape, in the letters of `sizes`; ``"1"`` is one number for all
+            units. ``b`` and the names that begin with ``b_`` are biases and are left out by
+            ``bias=False``. An instance may have its own, where an argument decides how many
+            there are; and so with `gates` and `start`.
         states: state name to the letter of its size, in the order in which `step` takes them.
         gates: the other values that `step` returns and that can be asked for at every time step.
         output: the state that the layer above sees.
@@ -127,11 +134,11 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
         torch.Size([5, 2, 8])
     """
 
-    weights: ClassVar[Mapping[str, str]]
+    weights: Mapping[str, str]
     states: ClassVar[Mapping[str, str]] = {"h": "H"}
-    gates: ClassVar[tuple[str, ...]] = ()
+    gates: tuple[str, ...] = ()
     output: ClassVar[str] = "h"
-    start: ClassVar[Mapping[str, _init.Scheme]] = {}
+    start: Mapping[str, _init.Scheme] = {}
 
     def __init__(
         self,
@@ -151,7 +158,8 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
                 f"{name}: the class declares no weights.\n"
                 '  Give it `weights`, name to shape, such as {"W": "H I", "U": "H H", "b": "H"}.'
             )
-        letters_used = set(" ".join([*self.weights.values(), *self.states.values()]).split())
+        letters_used = set(" ".join(self.weights.values()).split()) - {"1"}
+        letters_used |= set(self.states.values())
         for option in sizes:
             if option not in letters_used:
                 raise one_of(f"{name}: option", option, self._options())
@@ -192,7 +200,7 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
 
     def shape(self, letters: str) -> tuple[int, ...]:
         """Letters to numbers: ``"H I"`` is ``(H, I)``."""
-        return tuple(self.sizes[letter] for letter in letters.split())
+        return tuple(1 if letter == "1" else self.sizes[letter] for letter in letters.split())
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each weight that the cell has, by name."""

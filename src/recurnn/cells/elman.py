@@ -45,7 +45,7 @@ class Elman(Cell):
     def __init__(
         self, input_size: int, hidden_size: int, *, nonlinearity: str = "tanh", **options: Any
     ) -> None:
-        self.φ, self.nonlinearity = _activation(nonlinearity), nonlinearity
+        self.φ, self.nonlinearity = activation(nonlinearity), nonlinearity
         super().__init__(input_size, hidden_size, **options)
 
     def step(self, p: Weights, x: Tensor, h: Tensor) -> dict[str, Tensor]:
@@ -88,8 +88,8 @@ class Jordan(Cell):
         output_nonlinearity: str = "identity",
         **options: Any,
     ) -> None:
-        self.φ, self.nonlinearity = _activation(nonlinearity), nonlinearity
-        self.ψ, self.output_nonlinearity = _activation(output_nonlinearity), output_nonlinearity
+        self.φ, self.nonlinearity = activation(nonlinearity), nonlinearity
+        self.ψ, self.output_nonlinearity = activation(output_nonlinearity), output_nonlinearity
         size = hidden_size if output_size is None else output_size
         super().__init__(input_size, hidden_size, O=size, **options)
 
@@ -99,7 +99,8 @@ class Jordan(Cell):
         return {"y": y, "h": h}
 
 
-def _activation(name: str) -> Any:
+def activation(name: str) -> Any:
+    """The function of a name of `ACTIVATIONS`."""
     if name not in ACTIVATIONS:
         raise one_of("nonlinearity", name, ACTIVATIONS)
     return ACTIVATIONS[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, sigmoid, tanh
 
 from recurnn.cells._cell import Cell, Weights, affine
+from recurnn.cells.normalise import normalise
 
 
 class GRU(Cell):
@@ -52,4 +53,41 @@ class ResetBeforeGRU(Cell):
         z = sigmoid(p.W_z @ x + p.U_z @ h + p.b_z)
         n = tanh(p.W_n @ x + p.U_n @ (r * h) + p.b_n)
         h = (1 - z) * n + z * h
+        return {"h": h, "r": r, "z": z, "n": n}
+
+
+class LayerNormGRU(Cell):
+    """Gated recurrent unit with layer normalisation of every product.
+
+        x_r, x_z = N(W_r x, W_z x)
+        h_r, h_z = N(U_r h, U_z h)
+        r = σ(α_r ⊙ x_r + β_r ⊙ h_r + b_r)
+        z = σ(α_z ⊙ x_z + β_z ⊙ h_z + b_z)
+        n = tanh(α_n ⊙ N(W_n x) + b_n + r ⊙ (β_n ⊙ N(U_n h) + b_u))
+        h = (1 − z) ⊙ h + z ⊙ n
+
+    Ba, Kiros & Hinton, "Layer normalization", 2016, the GRU of the supplement. N subtracts the
+    mean and divides by the standard deviation, over the 2H values of both gates together and over
+    the H of n alone; ε = 1e-5 is added to the variance. The two biases within a gate are one. z
+    opens to the new value, as in that paper, and not as in `GRU`. In the code α and β are alpha
+    and beta.
+    """
+
+    gates = ("r", "z", "n")
+    weights = (
+        affine(*gates)
+        | {"b_u": "H"}
+        | {f"alpha_{k}": "H" for k in "rzn"}
+        | {f"beta_{k}": "H" for k in "rzn"}
+    )
+    start = {"alpha_*": 1.0, "beta_*": 1.0}
+
+    def step(self, p: Weights, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+        x_r, x_z = normalise(p.W_r @ x, p.W_z @ x)
+        h_r, h_z = normalise(p.U_r @ h, p.U_z @ h)
+        r = sigmoid(p.alpha_r * x_r + p.beta_r * h_r + p.b_r)
+        z = sigmoid(p.alpha_z * x_z + p.beta_z * h_z + p.b_z)
+        (x_n,), (h_n,) = normalise(p.W_n @ x), normalise(p.U_n @ h)
+        n = tanh(p.alpha_n * x_n + p.b_n + r * (p.beta_n * h_n + p.b_u))
+        h = (1 - z) * h + z * n
         return {"h": h, "r": r, "z": z, "n": n}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, sigmoid, tanh
-from torch.nn import functional as F
 
 from recurnn.cells._cell import Cell, Weights, affine
+from recurnn.cells.normalise import normalise
 
 
 class LSTM(Cell):
@@ -164,18 +163,12 @@ class LayerNormLSTM(Cell):
     start = {"alpha_*": 1.0, "beta_*": 1.0, "gamma": 1.0, "b_c": 0.0}
 
     def step(self, p: Weights, x: Tensor, h: Tensor, c: Tensor) -> dict[str, Tensor]:
-        x_i, x_f, x_g, x_o = _normalise(p.W_i @ x, p.W_f @ x, p.W_g @ x, p.W_o @ x)
-        h_i, h_f, h_g, h_o = _normalise(p.U_i @ h, p.U_f @ h, p.U_g @ h, p.U_o @ h)
+        x_i, x_f, x_g, x_o = normalise(p.W_i @ x, p.W_f @ x, p.W_g @ x, p.W_o @ x)
+        h_i, h_f, h_g, h_o = normalise(p.U_i @ h, p.U_f @ h, p.U_g @ h, p.U_o @ h)
         i = sigmoid(p.alpha_i * x_i + p.beta_i * h_i + p.b_i)
         f = sigmoid(p.alpha_f * x_f + p.beta_f * h_f + p.b_f)
         g = tanh(p.alpha_g * x_g + p.beta_g * h_g + p.b_g)
         o = sigmoid(p.alpha_o * x_o + p.beta_o * h_o + p.b_o)
         c = f * c + i * g
-        h = o * tanh(p.gamma * _normalise(c)[0] + p.b_c)
+        h = o * tanh(p.gamma * normalise(c)[0] + p.b_c)
         return {"h": h, "c": c, "i": i, "f": f, "g": g, "o": o}
-
-
-def _normalise(*parts: Tensor) -> tuple[Tensor, ...]:
-    """Zero mean and unit variance over all parts together: each [B, H] in, each [B, H] out."""
-    whole = torch.cat(parts, dim=-1)
-    return F.layer_norm(whole, whole.shape[-1:]).chunk(len(parts), dim=-1)

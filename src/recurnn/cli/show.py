@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from recurnn import compiler
 from recurnn.cells import CELLS
+from recurnn.cli.cells import example
 from recurnn.compiler.show import STAGES
 from recurnn.errors import one_of
 
@@ -25,7 +26,5 @@ def show(
         raise one_of("cell", name, CELLS)
     if stage not in STAGES:
         raise one_of("stage", stage, STAGES)
-    sizes: dict[str, Any] = {"proj_size": 2} if name == "projected-lstm" else {}
     # Letters stand for sizes in every stage, so any sizes will do.
-    cell = CELLS[name](3, 4, device="meta", **sizes)
-    typer.echo(compiler.show(cell, stage), nl=False)
+    typer.echo(compiler.show(example(name, device="meta"), stage), nl=False)

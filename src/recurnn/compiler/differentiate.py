@@ -51,7 +51,7 @@ def differentiate(step: Step, seeds: tuple[str, ...]) -> Backward:
     G = step.graph
     forward = list(G.values)
     live = reachable([*step.states.values(), *(step.value(k) for k in seeds)])
-    fed = {v.data[0][2] for v in live if v.op == "product"}
+    fed = {v.data[0][2] for v in live if v.op == "product" and not v.data[0][1]}
     parts: dict[Value, list[Value]] = {}
     terms: dict[Value, list[tuple[str, bool, Value]]] = {}
     result = Backward(G, {}, {k: [] for k in step.old}, {}, {}, {}, seeds)
@@ -71,12 +71,16 @@ def differentiate(step: Step, seeds: tuple[str, ...]) -> Backward:
         if g is None:
             continue
         if value.op == "product":
-            ((matrix, _, operand),) = value.data
-            result.outer.setdefault(matrix, []).append((g, operand))
-            if operand in state_of:
+            ((matrix, transposed, operand),) = value.data
+            # dL/dW of W h is dz ⊗ h; of Wᵀ h it is h ⊗ dz. A copy of h lies with the other dz.
+            pair = (g, operand)
+            if transposed:
+                pair = (G.make("spread", operand, width=operand.width), g)
+            result.outer.setdefault(matrix, []).append(pair)
+            if operand in state_of and not transposed:
                 result.past[state_of[operand]].append((matrix, g))
             elif operand.op != "x":
-                terms.setdefault(operand, []).append((matrix, True, g))
+                terms.setdefault(operand, []).append((matrix, not transposed, g))
         elif value.op == "sum":
             parts.setdefault(value.args[0], []).append(g)
         elif value.op == "vector":

@@ -48,8 +48,13 @@ class Compiled:
         cell, sizes = self.cell, self.cell.sizes
         self.states = list(cell.states)
         self.kept = [k for k in self.states if k not in self.wanted]
+        self.half = self.kernel.dtype == torch.bfloat16
         self.no_lasts = [None] * len(self.states)
-        self.shapes = cell.shapes()
+        # One number for all units comes as a vector that repeats it.
+        one = (cell.hidden_size,)
+        self.shapes = {
+            k: one if cell.weights[k] == "1" else shape for k, shape in cell.shapes().items()
+        }
         self.widths = [sizes[w] for w in cell.states.values()]
         self.wanted_widths = [sizes[self.kernel.step.value(k).width] for k in self.wanted]
         self.kept_widths = [sizes[cell.states[k]] for k in self.kept]
@@ -190,7 +195,7 @@ def run(
     elif keep:
         out = _apply(number, lengths, reset, reverse, x, *starts, *weights)
     else:
-        out = _forward(c, x, starts, weights, lengths, reset, reverse=reverse, keep=False)
+        out, _ = _forward(c, x, starts, weights, lengths, reset, reverse=reverse, keep=False)
     n = len(c.wanted)
     last = dict(zip(c.states, out[n : n + len(c.states)], strict=True))
     return last, dict(zip(c.wanted, out, strict=False))
@@ -207,9 +212,9 @@ class _Scan(torch.autograd.Function):
         c = _compiled[number]
         n = len(c.states)
         starts, weights = tensors[:n], tensors[n:]
-        out = _forward(c, x, starts, weights, lengths, reset, reverse=reverse, keep=True)
-        _keep(ctx, x, starts, weights, lengths, reset, out, reverse=reverse, number=number)
-        return tuple(out[: len(c.wanted) + n])
+        out, kept = _forward(c, x, starts, weights, lengths, reset, reverse=reverse, keep=True)
+        _keep(ctx, x, starts, weights, lengths, reset, kept, reverse=reverse, number=number)
+        return tuple(out)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
@@ -224,10 +229,9 @@ _apply: Callable[..., tuple[Tensor, ...]] = super(torch.autograd.Function, _Scan
 def _forward(
     c: Compiled, x: Tensor, starts: Sequence[Tensor | None], weights: Sequence[Tensor],
     lengths: Tensor | None, reset: Tensor | None, *, reverse: bool, keep: bool,
-) -> list[Tensor]:  # fmt: skip
-    """What is wanted at every step, the last states, and if `keep` what the backward needs."""
-    x = _dense(x)
-    starts, weights = [_contiguous(s) for s in starts], [_contiguous(w) for w in weights]
+) -> tuple[list[Tensor], list[Tensor]]:  # fmt: skip
+    """What is wanted at every step with the last states, and if `keep` what the backward needs."""
+    x, starts, weights = _ready(c, x, starts, weights)
     reset = _contiguous(reset)
     T, B, _ = x.shape
     shape = Shape(
@@ -238,12 +242,22 @@ def _forward(
     layout = c.layout(kind, shape)
     out = [x.new_empty((T, B, n)) for n in c.wanted_widths]
     out += [x.new_empty((B, n)) for n in c.widths]
-    if keep:
-        out += [x.new_empty((T, B, n)) for n in c.kept_widths]
-    if B:  # in the order of `layout.forward_arrays`
+    more = [x.new_empty((T, B, n)) for n in c.kept_widths] if keep else []
+    if B:  # in the order of `layout.array_names`
         scratch = x.new_empty((layout.scratch,))
-        c.kernel.run(kind, layout, [scratch, x, lengths, reset, *starts, *weights, *out])
-    return out
+        c.kernel.run(kind, layout, [scratch, x, lengths, reset, *starts, *weights, *out, *more])
+    kept = [*out[: len(c.wanted)], *more] if keep else []
+    return [t.bfloat16() for t in out] if c.half else out, kept
+
+
+def _ready(
+    c: Compiled, x: Tensor, starts: Sequence[Tensor | None], weights: Sequence[Tensor]
+) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
+    """The arrays as a kernel takes them: dense, and wide where it computes in a wider type."""
+    if c.half:
+        x, weights = x.float(), [w.float() for w in weights]
+        starts = [None if s is None else s.float() for s in starts]
+    return _dense(x), [_contiguous(s) for s in starts], [w.contiguous() for w in weights]
 
 
 def _dense(x: Tensor) -> Tensor:
@@ -262,9 +276,10 @@ def _gradients(
 ) -> list[Tensor | None]:  # fmt: skip
     """The gradients of x, of the initial states and of the weights, where they are wanted."""
     n, shown = len(c.states), len(c.wanted)
-    x = _dense(x)
-    starts, weights = [_contiguous(s) for s in starts], [_contiguous(w) for w in weights]
+    x, starts, weights = _ready(c, x, starts, weights)
     reset = _contiguous(reset)
+    if c.half:
+        gradients = [None if g is None else g.float() for g in gradients]
     seeds = [g if g is None else _dense(g) for g in gradients[:shown]]
     lasts = [_contiguous(g) for g in gradients[shown:]]
     T, B, _ = x.shape
@@ -293,22 +308,19 @@ def _gradients(
         total = grads[k]
         if total is not None and T and B:
             total[row : row + rows] += g
-    return [dx, *(g if w else None for g, w in zip(firsts, wants[1 : 1 + n], strict=True)), *grads]
+    found = [dx, *(g if w else None for g, w in zip(firsts, wants[1 : 1 + n], strict=True)), *grads]
+    return [None if g is None else g.bfloat16() for g in found] if c.half else found
 
 
 def _keep(
     ctx: Any, x: Tensor, starts: Sequence[Tensor | None], weights: Sequence[Tensor],
-    lengths: Tensor | None, reset: Tensor | None, output: Sequence[Tensor], *,
+    lengths: Tensor | None, reset: Tensor | None, kept: Sequence[Tensor], *,
     reverse: bool, number: int,
 ) -> None:  # fmt: skip
-    c = _compiled[number]
-    shown, n = len(c.wanted), len(starts)
     # A result that nobody used has no gradient; torch would fill one of zeros as large as itself.
     ctx.set_materialize_grads(False)
     ctx.options = (reverse, number)
-    ctx.save_for_backward(
-        x, *starts, *weights, lengths, reset, *output[:shown], *output[shown + n :]
-    )
+    ctx.save_for_backward(x, *starts, *weights, lengths, reset, *kept)
 
 
 def _backward(
@@ -370,7 +382,8 @@ def _scan(
     reset: Tensor | None, reverse: bool, number: int, keep: bool,
 ) -> list[Tensor]:  # fmt: skip
     c = _compiled[number]
-    return _forward(c, x, starts, weights, lengths, reset, reverse=reverse, keep=keep)
+    out, kept = _forward(c, x, starts, weights, lengths, reset, reverse=reverse, keep=keep)
+    return [*out, *(kept if c.half else kept[len(c.wanted) :])]  # no tensor twice
 
 
 @_scan.register_fake
@@ -380,11 +393,12 @@ def _(
 ) -> list[Tensor]:  # fmt: skip
     c = _compiled[number]
     T, B = x.shape[:2]
-    rest = c.kept_widths if keep else []
+    rest = [*(c.wanted_widths if c.half else []), *c.kept_widths] if keep else []
+    kind = torch.float32 if c.half else x.dtype
     return [
         *(x.new_empty(T, B, n) for n in c.wanted_widths),
         *(x.new_empty(B, n) for n in c.widths),
-        *(x.new_empty(T, B, n) for n in rest),
+        *(x.new_empty(T, B, n, dtype=kind) for n in rest),
     ]
 
 
@@ -414,8 +428,11 @@ def _(
 
 def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
     x, starts, weights, lengths, reset, reverse, number, keep = inputs
+    c = _compiled[number]
     if keep:
-        _keep(ctx, x, starts, weights, lengths, reset, output, reverse=reverse, number=number)
+        public = len(c.wanted) + len(c.states)
+        kept = [*([] if c.half else output[: len(c.wanted)]), *output[public:]]
+        _keep(ctx, x, starts, weights, lengths, reset, kept, reverse=reverse, number=number)
     else:
         ctx.set_materialize_grads(False)
 

@@ -30,7 +30,9 @@ from recurnn.compiler.ops import Unsupported
 from recurnn.compiler.plan import Plan, plan_backward, plan_forward
 from recurnn.compiler.trace import Step, trace
 
-REALS = {torch.float32: "float", torch.float64: "double"}
+REALS = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "float"}
+"""What a kernel computes in. bfloat16 weights and activations are widened at its door; where the
+processor has products of bfloat16 it uses those, and sums in float32 in any case."""
 
 
 class Kernel:
@@ -41,7 +43,7 @@ class Kernel:
 
     Args:
         cell: the cell, for its name and equations; its sizes and weights do not count.
-        dtype: float32 or float64.
+        dtype: float32, float64 or bfloat16.
         wanted: the states and gates that are given, and may have a gradient, at every step.
         step: the traced step, where it was traced already; its graph grows by the derivative.
 
@@ -59,6 +61,7 @@ class Kernel:
         observed = tuple(k for k in wanted if k not in self.step.states)
         if sum(len(pairs) - 1 for pairs in self.back.outer.values()) > MOST_EXTRA:
             raise Unsupported("the step uses its matrices too many times")
+        self.real = torch.float32 if dtype == torch.bfloat16 else dtype
         self.wanted, self.dtype, self.name = wanted, dtype, type(cell).__name__
         self.plans: dict[str, Plan] = {
             "forward": plan_forward(self.step, self.back.saved, observed),
@@ -80,7 +83,8 @@ class Kernel:
 
     def text(self, kind: str) -> str:
         """The whole C++ of one kernel."""
-        return runtime() + "\n" + self.emitted[kind].text
+        half = "#define HALF_PRODUCTS\n" if self.dtype == torch.bfloat16 else ""
+        return half + runtime() + "\n" + self.emitted[kind].text
 
     def library(self, kind: str) -> ctypes.CDLL:
         """The library of one kernel, built if it is not there; forward and backward together."""

@@ -17,7 +17,16 @@ constexpr int rows_of(int A) {
     return ACCUMULATORS / (A * width(A)) < 1 ? 1 : ACCUMULATORS / (A * width(A)) > 8 ? 8
          : ACCUMULATORS / (A * width(A));
 }
-INLINE int64_t panel_size(int K, int A, int U) { return (int64_t)K * A * U * LANES; }
+// With HALF_PRODUCTS a panel holds bfloat16, two of k in the room of one number, and operands are
+// rounded to it as they come; sums stay in float32.
+#if defined(HALF_PRODUCTS) && defined(__AVX512BF16__)
+constexpr int PACKED = 2;
+#else
+constexpr int PACKED = 1;
+#endif
+INLINE int64_t panel_size(int K, int A, int U) {
+    return (int64_t)((K + PACKED - 1) / PACKED) * A * U * LANES;
+}
 INLINE int panels_of(int units, int U) { return (units + U * LANES - 1) / (U * LANES); }
 
 // ---------------------------------------------------------------- layout
@@ -35,7 +44,7 @@ template <size_t... k> INLINE V low(V a, V b, std::index_sequence<k...>) {
 template <size_t... k> INLINE V high(V a, V b, std::index_sequence<k...>) {
     return __builtin_shufflevector(a, b, (int)(LANES / 2 + (k % 2 ? LANES + k / 2 : k / 2))...);
 }
-INLINE void transpose(V (&v)[LANES]) {
+INLINE void transpose(V* v) {
     constexpr auto lanes = std::make_index_sequence<LANES>();
     for (int round = 1; round < LANES; round *= 2) {
         V w[LANES];
@@ -49,19 +58,35 @@ INLINE void transpose(V (&v)[LANES]) {
     }
 }
 #else
-INLINE void transpose(V (&v)[LANES]) {
+INLINE void transpose(V* v) {
     for (int i = 0; i < LANES; i++)
         for (int k = 0; k < i; k++) { T a = v[i][k]; v[i][k] = v[k][i]; v[k][i] = a; }
 }
 #endif
 
-// to[k · to_stride + u] = from[u][k] for `left` rows and K columns; zeros for the rows beyond.
+// Where a vector and the one of the next k go together, as a panel has them.
+#if defined(HALF_PRODUCTS) && defined(__AVX512BF16__)
+INLINE Bits rounded(V v) {  // to the nearest bfloat16, ties to even; NaN stays NaN
+    Bits b = (Bits)v;
+    return v != v ? b | 0x400000u : b + 0x7fffu + (b >> 16 & 1u);
+}
+INLINE void store_packed(T* to, V v, V next) {
+    store(to, (V)(rounded(v) >> 16 | (rounded(next) & 0xffff0000u)));
+}
+#else
+INLINE void store_packed(T* to, V v, V) { store(to, v); }
+#endif
+
+// to[k / packed · to_stride + u] = from[u][k] for `left` rows and K columns; zeros beyond.
+template <int packed>
 static NOINLINE void transposed(T* to, int64_t to_stride, const T* const* from, int left, int K) {
     for (int k = 0; k < K; k += LANES) {
-        V v[LANES];
-        for (int u = 0; u < LANES; u++) v[u] = u < left ? load(from[u] + k, K - k) : V{};
+        V v[LANES + 1] = {};
+        for (int u = 0; u < left; u++) v[u] = load(from[u] + k, K - k);
         transpose(v);
-        for (int j = 0; j < LANES && k + j < K; j++) store(to + (k + j) * to_stride, v[j]);
+        for (int j = 0; j < LANES && k + j < K; j += packed)
+            if (packed == 1) store(to + (k + j) * to_stride, v[j]);
+            else store_packed(to + (k + j) / packed * to_stride, v[j], v[j + 1]);
     }
 }
 
@@ -70,12 +95,14 @@ static void pack_column(T* to, int64_t to_stride, const Matrix& m, int unit, int
     int left = units - unit < LANES ? units - unit : LANES;
     const T* from = m.data + unit * m.unit_stride;
     if (m.unit_stride == 1) {
-        for (int k = 0; k < K; k++) store(to + k * to_stride, load(from + k * m.k_stride, left));
+        for (int k = 0; k < K; k += PACKED)
+            store_packed(to + k / PACKED * to_stride, load(from + k * m.k_stride, left),
+                         PACKED > 1 && k + 1 < K ? load(from + (k + 1) * m.k_stride, left) : V{});
         return;
     }
     const T* row[LANES];
     for (int u = 0; u < left; u++) row[u] = from + u * m.unit_stride;
-    transposed(to, to_stride, row, left, K);
+    transposed<PACKED>(to, to_stride, row, left, K);
 }
 // Panels `first` … `last` − 1 of A matrices side by side: panel, k, product, lane.
 static void pack(T* to, const Matrix* m, int A, int U, int units, int K, int64_t panel_stride,
@@ -92,6 +119,24 @@ static void pack(T* to, const Matrix* m, int A, int U, int units, int K, int64_t
 
 // ---------------------------------------------------------------- the micro-kernel
 
+#if defined(HALF_PRODUCTS) && defined(__AVX512BF16__)
+INLINE __m512i operand(const T* row, int k) { return _mm512_set1_epi32(((const int*)row)[k / 2]); }
+INLINE V multiply_add(__m512i x, V w, V sum) {
+    return (V)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)w);
+}
+// Rows of K numbers as bfloat16, two in the room of one.
+INLINE void pack_operand(T* to, const T* row, int K) {
+    for (int k = 0; k < K; k += 2 * LANES) {
+        V first = load(row + k, K - k), second = k + LANES < K ? load(row + k + LANES, K - k - LANES) : V{};
+        store(to + k / 2, (V)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first));
+    }
+}
+#else
+INLINE V operand(const T* row, int k) { return broadcast(row[k]); }
+INLINE V multiply_add(V x, V w, V sum) { return sum + x * w; }
+INLINE void pack_operand(T*, const T*, int) {}
+#endif
+
 // acc[m][a · N + n] = Σ_k rows[m][k] · panel[k][a][n], or += where it is not the first term. U is
 // the panel's width, N ≤ U what is used of it.
 template <int M, int A, int U, int N>
@@ -104,7 +149,7 @@ static NOINLINE void tile_product(V* acc, bool first, int K, const T* const* row
 #pragma GCC unroll 8
         for (int j = 0; j < A * N; j++) sum[m][j] = first ? V{} : acc[m * A * N + j];
     }
-    for (int k = 0; k < K; k++, panel += A * U * LANES) {
+    for (int k = 0; k < K; k += PACKED, panel += A * U * LANES) {
         V w[A * N];
 #pragma GCC unroll 8
         for (int a = 0; a < A; a++)
@@ -112,9 +157,9 @@ static NOINLINE void tile_product(V* acc, bool first, int K, const T* const* row
             for (int n = 0; n < N; n++) w[a * N + n] = load(panel + (a * U + n) * LANES);
 #pragma GCC unroll 8
         for (int m = 0; m < M; m++) {
-            V x = broadcast(row[m][k]);
+            auto x = operand(row[m], k);
 #pragma GCC unroll 8
-            for (int j = 0; j < A * N; j++) sum[m][j] += x * w[j];
+            for (int j = 0; j < A * N; j++) sum[m][j] = multiply_add(x, w[j], sum[m][j]);
         }
     }
 #pragma GCC unroll 8
@@ -131,7 +176,7 @@ INLINE TileProduct of_rows(int M, std::index_sequence<m...>) {
 }
 // The tile of M rows and N of a panel's U vectors.
 template <int A, int U>
-INLINE void multiply(int M, int N, V* acc, bool first, int K, const T* const* rows,
+static void multiply(int M, int N, V* acc, bool first, int K, const T* const* rows,
                      const T* panel) {
     constexpr auto most = std::make_index_sequence<rows_of(A)>();
     TileProduct run = of_rows<A, U, U>(M, most);
@@ -140,7 +185,15 @@ INLINE void multiply(int M, int N, V* acc, bool first, int K, const T* const* ro
         if (N == 2) run = of_rows<A, U, 2>(M, most);
         if (N == 3) run = of_rows<A, U, 3>(M, most);
     }
-    run(acc, first, K, rows, panel);
+    if (PACKED == 1) return run(acc, first, K, rows, panel);
+    int64_t room = padded((K + 1) / 2);
+    T* half = (T*)__builtin_alloca(M * room * sizeof(T));
+    const T* packed[8];
+    for (int m = 0; m < M; m++) {
+        pack_operand(half + m * room, rows[m], K);
+        packed[m] = half + m * room;
+    }
+    run(acc, first, K, packed, panel);
 }
 
 // n rows in as few tiles as M allows, all of nearly the same height: run(first, height).
@@ -227,18 +280,20 @@ static void outer_strips(const Outer& p, const Strip* strip, int strips, int r0,
             const T* row[LANES];
             int some = depth - r < LANES ? depth - r : LANES;
             for (int k = 0; k < some; k++) row[k] = p.left[r0 + r + k] + from;
-            transposed(packed + (int64_t)columns * DEPTH + r, DEPTH, row, some, count);
+            transposed<1>(packed + (int64_t)columns * DEPTH + r, DEPTH, row, some, count);
         }
         columns += count;
     }
     for (int f = 0; f < p.factors; f++)
         for (int n0 = 0; n0 == 0 || n0 < p.factor[f].width; n0 += OUTER_N * LANES) {
-            for (int r = 0; r < depth; r++)
+            const T* const* row = p.factor[f].rows + r0;
+            for (int r = 0; r < depth; r += PACKED)
                 for (int n = 0; n < OUTER_N; n++) {
-                    int left = p.factor[f].width - n0 - n * LANES;
+                    int at = n0 + n * LANES, left = p.factor[f].width - at;
                     if (left > 0)
-                        store(panel + (r * OUTER_N + n) * LANES,
-                              load(p.factor[f].rows[r0 + r] + n0 + n * LANES, left));
+                        store_packed(panel + (r / PACKED * OUTER_N + n) * LANES,
+                                     load(row[r] + at, left),
+                                     PACKED > 1 && r + 1 < depth ? load(row[r + 1] + at, left) : V{});
                 }
             const T* turned = packed;
             for (int s = 0; s < strips; s++) {

@@ -108,15 +108,15 @@ static void sweep(const Scan& c, Row* r, int n, int member, int members) {
 }
 
 template <class G>
-static int depth_of(const Scan& c) {
-    int K = 0;
-    for (int j = 0; j < G::terms; j++) K += c.size[G::depth[j]];
-    return K;
+static int64_t panel_room(const Scan& c) {
+    int64_t size = 0;
+    for (int j = 0; j < G::terms; j++) size += panel_size(c.size[G::depth[j]], G::A, G::U);
+    return size;
 }
 template <class G>
 static void pack_group(const Scan& c, int member, int members) {
-    int at = 0, units = c.size[G::letter], panels = panels_of(units, G::U);
-    int64_t stride = panel_size(depth_of<G>(c), G::A, G::U);
+    int units = c.size[G::letter], panels = panels_of(units, G::U);
+    int64_t at = 0, stride = panel_room<G>(c);
     T* to = c.scratch + c.call.packed_at[G::index];
     for (int j = 0; j < G::terms; j++) {
         Matrix m[G::A];
@@ -124,14 +124,14 @@ static void pack_group(const Scan& c, int member, int members) {
             const MatrixPlace& place = c.call.matrix[G::matrices + j * G::A + a];
             m[a] = {c.at(place.array, place.offset), place.unit_stride, place.k_stride};
         }
-        pack(to + panel_size(at, G::A, G::U), m, G::A, G::U, units, c.size[G::depth[j]], stride,
+        pack(to + at, m, G::A, G::U, units, c.size[G::depth[j]], stride,
              (int64_t)panels * member / members, (int64_t)panels * (member + 1) / members);
-        at += c.size[G::depth[j]];
+        at += panel_size(c.size[G::depth[j]], G::A, G::U);
     }
 }
 template <class G>
 INLINE const T* panel_of(const Scan& c, int panel) {
-    return c.scratch + c.call.packed_at[G::index] + panel * panel_size(depth_of<G>(c), G::A, G::U);
+    return c.scratch + c.call.packed_at[G::index] + panel * panel_room<G>(c);
 }
 
 // ---------------------------------------------------------------- what one call prepares
@@ -379,3 +379,4 @@ static void run(const Call* call, void* const* address) {
 
 extern "C" int lanes() { return LANES; }
 extern "C" int64_t outer_room() { return OUTER_ROOM; }
+extern "C" int packed() { return PACKED; }

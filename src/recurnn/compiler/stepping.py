@@ -30,7 +30,7 @@ class Steps:
 
     def __init__(self, number: int, weights: Sequence[Tensor], B: int) -> None:
         c = compiled(number)
-        like, n = weights[0].detach(), c.cell.input_size
+        like, n = weights[0].detach().to(c.kernel.real), c.cell.input_size
         shape = Shape(
             1, B, ((B * n, n),), (True,) * len(c.states), lengths=False, reset=False,
             reverse=False, threads=torch.get_num_threads(),
@@ -59,7 +59,7 @@ class Steps:
         Args:
             weights: the tensors of the binding.
         """
-        held: list[Any] = [w.detach().contiguous() for w in weights]
+        held = [w.detach().to(self._scratch.dtype).contiguous() for w in weights]
         arrays = type(self.arrays).from_buffer_copy(self.arrays)
         for k, w in enumerate(held):
             arrays[self._names.index(f"weight {k}")] = w.data_ptr()

@@ -73,8 +73,11 @@ def trace(cell: Any) -> Step:
             matrices[name] = (shape[0], shape[1])
             weights[name] = SymbolicMatrix(name, shape[0], shape[1])
         elif len(shape) == 1:
-            vectors[name] = shape[0]
-            weights[name] = Symbol(graph, (graph.make("vector", width=shape[0], data=name),), 1)
+            # One number for all units: `run` gets it as a vector that repeats it.
+            vectors[name] = "H" if shape[0] == "1" else shape[0]
+            weights[name] = Symbol(
+                graph, (graph.make("vector", width=vectors[name], data=name),), 1
+            )
         else:
             raise Unsupported(f"the weight {name} has {len(shape)} dimensions")
     x = Symbol(graph, (graph.make("x", width="I", data="x"),))
@@ -104,11 +107,17 @@ def trace(cell: Any) -> Step:
 
 @dataclass(frozen=True)
 class SymbolicMatrix:
-    """A weight matrix of the step; all it can do is multiply a row."""
+    """A weight matrix of the step, or its transpose; all it can do is multiply a row."""
 
     name: str
     rows: str
     columns: str
+    transposed: bool = False
+
+    @property
+    def T(self) -> SymbolicMatrix:  # noqa: N802 - torch's name
+        """The transpose, which is read from the same weights."""
+        return SymbolicMatrix(self.name, self.columns, self.rows, not self.transposed)
 
     def dim(self) -> int:
         """Two, as a matrix has."""
@@ -219,12 +228,16 @@ def _linear(x: Symbol, weight: SymbolicMatrix, bias: Symbol | None = None) -> Sy
     if operand.op == "vector":
         raise Unsupported(f"{weight.name} multiplies a vector of weights")
     if operand.width != weight.columns:
+        name = f"{weight.name}.T" if weight.transposed else weight.name
         raise ShapeError(
-            f"The step multiplies a row of width {operand.width} by {weight.name}.\n"
-            f"  {weight.name} is [{weight.rows}, {weight.columns}]; expected a row of width "
+            f"The step multiplies a row of width {operand.width} by {name}.\n"
+            f"  {name} is [{weight.rows}, {weight.columns}]; expected a row of width "
             f"{weight.columns}."
         )
-    z = x.graph.make("product", operand, width=weight.rows, data=((weight.name, False, operand),))
+    if operand.op == "x" and weight.transposed:
+        raise Unsupported(f"the transpose of {weight.name} multiplies the input")
+    terms = ((weight.name, weight.transposed, operand),)
+    z = x.graph.make("product", operand, width=weight.rows, data=terms)
     result = Symbol(x.graph, (z,))
     return result if bias is None else result + bias
 
@@ -284,6 +297,12 @@ def _layer_norm(
     result = centred * (1.0 / _pointwise("sqrt", variance + eps))
     result = result if weight is None else result * weight
     return result if bias is None else result + bias
+
+
+def _log_sigmoid(a: Symbol) -> Symbol:
+    # min(a, 0) − log(1 + exp(−|a|)): neither end overflows
+    small = _pointwise("exp", -_pointwise("abs", a))
+    return _pointwise("minimum", a, 0.0) - _pointwise("log", 1 + small)
 
 
 def _clamp(a: Symbol, min: float | None = None, max: float | None = None) -> Symbol:
@@ -352,6 +371,7 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
     torch.rsub: lambda a, b: b - a,
     torch.Tensor.pow: lambda a, b: a**b,
     torch.pow: lambda a, b: a**b,
+    F.logsigmoid: _log_sigmoid,
     F.silu: lambda a: a * _pointwise("sigmoid", a),
     F.mish: lambda a: a * _pointwise("tanh", _softplus(a)),
     F.gelu: _gelu,
