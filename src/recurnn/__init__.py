@@ -3,6 +3,7 @@
 from recurnn import cells, errors, nn
 from recurnn.explain import explain
 from recurnn.models import Forecaster
+from recurnn.norms import GradientNorms
 from recurnn.scan import ScanResult, scan
 from recurnn.stepper import Stepper, stepper
 
@@ -16,6 +17,7 @@ __all__ = [
     "stepper",
     "explain",
     "Forecaster",
+    "GradientNorms",
     "ScanResult",
     "Stepper",
     "__version__",

@@ -46,18 +46,20 @@ class Kernel:
         dtype: float32, float64 or bfloat16.
         wanted: the states and gates that are given, and may have a gradient, at every step.
         step: the traced step, where it was traced already; its graph grows by the derivative.
+        more: what the backward step gives beside the usual gradients; see `differentiate`.
 
     Raises:
         Unsupported: the step cannot be compiled, with the reason.
     """
 
     def __init__(
-        self, cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], step: Step | None = None
-    ) -> None:
+        self, cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], step: Step | None = None,
+        more: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         if dtype not in REALS:
             raise Unsupported(f"there is no kernel for {dtype}")
         self.step = step or trace(cell)
-        self.back: Backward = differentiate(self.step, wanted)
+        self.back: Backward = differentiate(self.step, wanted, more)
         observed = tuple(k for k in wanted if k not in self.step.states)
         if sum(len(pairs) - 1 for pairs in self.back.outer.values()) > MOST_EXTRA:
             raise Unsupported("the step uses its matrices too many times")
@@ -116,9 +118,10 @@ class Kernel:
             binding: where the weights lie.
         """
         keep = kind != "inference"
-        names = array_names(list(self.step.states), self.wanted, binding.tensors, keep=keep)
+        states, tensors = list(self.step.states), binding.tensors
+        names = array_names(states, list(self.step.inputs), self.wanted, tensors, keep=keep)
         if kind == "backward":
-            names += gradient_names(list(self.step.states), self.wanted, binding.tensors)
+            names += gradient_names(states, self.wanted, tensors, self.back)
         build = Builder(
             self.plans[kind], self.emitted[kind], sizes, self.lanes, self.outer_room, shape,
             binding, names,

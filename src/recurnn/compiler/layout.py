@@ -74,6 +74,7 @@ class Shape(NamedTuple):
         threads: the most to use.
         wants: backward: whether a gradient is wanted, of x and then of each tensor of weights.
         lasts: backward: for each state, whether the gradient of its last value is given.
+        inputs: strides of step and row, of each input beside x.
     """
 
     T: int
@@ -86,6 +87,7 @@ class Shape(NamedTuple):
     threads: int
     wants: tuple[bool, ...] = ()
     lasts: tuple[bool, ...] = ()
+    inputs: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass
@@ -188,6 +190,12 @@ class Builder:
         self.places[stream] = PlaceAt(
             SCRATCH, at, self.shape.B * n, n, steps - 1, shift, start, n
         )  # fmt: skip
+
+    def inputs(self) -> None:
+        """The streams over what arrives at each step beside x."""
+        names = [k for k in self.plan.streams if k.startswith("input_")]
+        for stream, strides in zip(names, self.shape.inputs, strict=True):
+            self.given(stream, f"input {stream[6:]}", strides)
 
     def again(self, stream: str, of: str, *, shift: int, first: str = "") -> None:
         """The same array as another stream's, a step before or after."""
@@ -303,12 +311,14 @@ def power_of_two(n: float) -> int:
 
 
 def array_names(
-    states: Sequence[str], wanted: Sequence[str], tensors: int, *, keep: bool
-) -> list[str]:
+    states: Sequence[str], inputs: Sequence[str], wanted: Sequence[str], tensors: int, *,
+    keep: bool,
+) -> list[str]:  # fmt: skip
     """The arrays of a forward call in their order; with `keep`, those of the backward pass too."""
     return [
         "scratch", "x", "lengths", "reset",
         *(f"start {k}" for k in states),
+        *(f"input {k}" for k in inputs),
         *(f"weight {k}" for k in range(tensors)),
         *(f"{'new' if k in states else 'seen'} {k}" for k in wanted),
         *(f"last {k}" for k in states),
@@ -317,7 +327,9 @@ def array_names(
     ]  # fmt: skip
 
 
-def gradient_names(states: Sequence[str], wanted: Sequence[str], tensors: int) -> list[str]:
+def gradient_names(
+    states: Sequence[str], wanted: Sequence[str], tensors: int, back: Backward
+) -> list[str]:
     """What a backward call is given beside the arrays of the forward call."""
     return [
         "dx",
@@ -325,6 +337,8 @@ def gradient_names(states: Sequence[str], wanted: Sequence[str], tensors: int) -
         *(f"gradient last {k}" for k in states),
         *(f"first {k}" for k in states),
         *(f"gradient {k}" for k in range(tensors)),
+        *(f"norm {k}" for k in back.norms),
+        *(f"gradient input {k}" for k in back.inputs),
         *(f"extra {k}" for k in range(MOST_EXTRA)),
     ]
 
@@ -341,6 +355,7 @@ def forward_layout(build: Builder, shapes: Mapping[str, tuple[int, ...]]) -> Lay
     chunk = min(power_of_two(65536 / max(s.B * room, 1)), power_of_two(max(s.T, 1)))
     assert s.strides[0] is not None
     build.given("x", "x", s.strides[0])
+    build.inputs()
     build.ring("hoisted", room, chunk)
     back = 1 if s.reverse else -1
     for given, (k, width) in zip(s.starts, plan.last.items(), strict=True):
@@ -381,6 +396,11 @@ def backward_layout(
     x_strides, *seed_strides = s.strides
     assert x_strides is not None
     build.given("x", "x", x_strides)
+    build.inputs()
+    for k in back.norms:
+        build.whole(f"norm_{k}", f"norm {k}", 1)
+    for k, g in back.inputs.items():
+        build.whole(f"dinput_{k}", f"gradient input {k}", 1 if g.width == "1" else sizes[g.width])
     build.whole("dx", "dx", sizes["I"])
     widths = {k: sizes[v.width] for k, v in back.gradients.items()}
     for k, start, last in zip(states, s.starts, s.lasts, strict=True):
@@ -437,7 +457,8 @@ class _Sums:
         blocks = list(dict.fromkeys(dz for dz, _ in into))
         factors = list(dict.fromkeys(operand for _, operand in into))
         no_sum = SumAt(NONE, 0, 0, NONE, 0)
-        row_sums, before = [], []
+        row_sums: list[Any] = []
+        before: list[str] = []
         for vector, value in plan.sums.items():
             place = self.place(vector)
             if place is not None:
@@ -486,7 +507,7 @@ class _Sums:
         width = build.sizes[operand.width]
         if operand.op == "x":
             return FactorAt(plan.streams.index("x"), 0, width)
-        place = plan.homes.get(operand)
-        if place is None or place.stream == "kept":
-            place = next(p for p in plan.stores[operand] if p.stream == "operands")
+        # Not where it lives for one step only, if it is kept for the sums too.
+        kept = (p for p in plan.stores.get(operand, []) if p.stream == "operands")
+        place = next(kept, None) or plan.homes[operand]
         return FactorAt(plan.streams.index(place.stream), build.offset(place.before), width)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,7 +35,7 @@ class Steps:
             reverse=False, threads=torch.get_num_threads(),
         )  # fmt: skip
         layout = c.kernel.layout("inference", c.cell.sizes, c.shapes, shape, c.binding)
-        names = array_names(c.states, c.wanted, c.binding.tensors, keep=False)
+        names = array_names(c.states, c.inputs, c.wanted, c.binding.tensors, keep=False)
         self.x, self.y = names.index("x"), names.index(f"new {c.cell.output}")
         self.states = {k: like.new_zeros(B, w) for k, w in zip(c.states, c.widths, strict=True)}
         self._layout, self._names = layout, names
