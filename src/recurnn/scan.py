@@ -147,7 +147,8 @@ def scan(
     else:
         given = Given(
             x, [None] * len(cell.states) if start is None else list(start.values()),
-            list(others.values()), weights.tensors if isinstance(weights, Bound) else spread(cell, weights),
+            list(others.values()),
+            weights.tensors if isinstance(weights, Bound) else spread(cell, weights),
             lengths, reset, reverse,
         )  # fmt: skip
         last, trace = compiler.run(number, given, norms=gradient_norms, sparse=memory == "low")

@@ -7,6 +7,7 @@ gradient's own gradient is that of the reference, which the caller hands over.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -173,11 +174,16 @@ def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
 
 
 def _registered_backward(ctx: Any, slopes: list[Tensor | None]) -> Any:
-    wants_x, wants_starts, wants_inputs, wants_weights, *_ = ctx.needs_input_grad
-    a = 1 + len(wants_starts)
-    b = a + len(wants_inputs)
-    found = _backward(ctx, slopes, [wants_x, *wants_starts, *wants_inputs, *wants_weights])
-    return found[0], found[1:a], found[a:b], found[b:], None, None, None, None, None
+    c = compiled(ctx.options[1])
+    wants_x, *lists = ctx.needs_input_grad[:4]
+    # Of a list without any tensor torch knows only that it wants nothing.
+    counts = [len(c.states), len(c.inputs), c.binding.tensors]
+    each = [w if isinstance(w, list) else [False] * n for w, n in zip(lists, counts, strict=True)]
+    dx, *found = _backward(ctx, slopes, [wants_x, *(w for wants in each for w in wants)])
+    given = iter(found)
+    parts = [list(itertools.islice(given, n)) for n in counts]
+    some = [p if isinstance(w, list) else None for w, p in zip(lists, parts, strict=True)]
+    return dx, *some, None, None, None, None, None
 
 
 torch.library.register_autograd("recurnn::scan", _registered_backward, setup_context=_setup)
