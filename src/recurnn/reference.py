@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from recurnn.cells import Cell
-from recurnn.compiler import Segment, segments
+from recurnn.compiler import Segment, segments_of
 from recurnn.norms import GradientNorms
 
 States = dict[str, Tensor]
@@ -116,7 +116,7 @@ def reference_by_segments(
     zeros = {k: x.new_zeros(x.shape[1], cell.sizes[n]) for k, n in cell.states.items()}
     state, restart = state or zeros, restart or zeros
     traces: list[States] = []
-    for segment in segments(T, frame.lengths, frame.reset, reverse=frame.reverse):
+    for segment in segments_of(T, frame.lengths, frame.reset, reverse=frame.reverse):
         if segment.cut is not None:
             state = {k: torch.where(segment.cut, restart[k], s) for k, s in state.items()}
         state, trace = checkpoint(

@@ -14,6 +14,7 @@ from gradients import with_gradients
 from kernels import CPU, REFERENCE
 from problems import normal
 from recurnn import cells, nn
+from recurnn.compiler import calls
 from recurnn.scan import ScanResult
 from tolerance import agree, identical
 
@@ -98,6 +99,12 @@ def test_kernel_is_reference(kind: str, frame: str, slopes: bool) -> None:
         agree(low, want, terms=300)
     if slopes:
         assert all(want[f"d {k}"].any() for k in cell.inputs if k != "unused")
+
+
+def test_a_mistake_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_strides", lambda m: (0, m.stride(-2)))  # the first step's mask
+    with pytest.raises(AssertionError, match="gate"):
+        test_kernel_is_reference("zoneout", "", slopes=True)
 
 
 def test_kernel_is_reference_in_float32() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recurnn.compiler.engine import Compiled
-from recurnn.compiler.layout import Shape
+from recurnn.compiler.structures import Shape
 
 
 class Given(NamedTuple):

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from recurnn.compiler.binding import Binding
 from recurnn.compiler.kernel import Kernel
-from recurnn.compiler.layout import Layout, Shape
 from recurnn.compiler.ops import Unsupported
+from recurnn.compiler.structures import Layout, Shape
 from recurnn.compiler.trace import trace
 
 Reference = Callable[..., list[Tensor]]

@@ -16,10 +16,7 @@ from recurnn.compiler.cpp_text import runtime
 from recurnn.compiler.differentiate import Backward, differentiate
 from recurnn.compiler.emit_cpp import Emitted, emit
 from recurnn.compiler.layout import (
-    MOST_EXTRA,
     Builder,
-    Layout,
-    Shape,
     array_names,
     backward_layout,
     forward_layout,
@@ -28,6 +25,7 @@ from recurnn.compiler.layout import (
 )
 from recurnn.compiler.ops import Unsupported
 from recurnn.compiler.plan import Plan, plan_backward, plan_forward
+from recurnn.compiler.structures import MOST_EXTRA, Layout, Shape
 from recurnn.compiler.trace import Step, trace
 
 REALS = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "float"}

@@ -55,7 +55,7 @@ class Segment(NamedTuple):
         return [s if s is None else torch.where(self.cut, 0, s) for s in states]
 
 
-def segments(
+def segments_of(
     T: int, lengths: Tensor | None, reset: Tensor | None, *, reverse: bool
 ) -> Iterator[Segment]:
     """The segments of a scan of T steps, in the order in which they are run.
@@ -100,7 +100,7 @@ class SparseScan(torch.autograd.Function):
         whole = [given.x.new_empty((T, B, n), dtype=kind) for n in c.wanted_widths]
         state: Sequence[Tensor | None] = given.starts
         kept: list[Tensor | None] = []
-        for k, segment in enumerate(segments(T, lengths, reset, reverse=reverse)):
+        for k, segment in enumerate(segments_of(T, lengths, reset, reverse=reverse)):
             part = _part(given, segment, state)
             if k:
                 kept += part.starts
@@ -127,7 +127,7 @@ class SparseScan(torch.autograd.Function):
         n, shown = len(c.states), len(c.wanted)
         states = [given.starts, *zip(*[iter(rest[len(wants) :])] * n, strict=True)]
         lasts = list(slopes[shown:])
-        pairs = zip(segments(len(given.x), lengths, reset, reverse=reverse), states, strict=True)
+        pairs = zip(segments_of(len(given.x), lengths, reset, reverse=reverse), states, strict=True)
         for segment, starts in reversed(list(pairs)):
             part = _part(given, segment, starts)
             _, kept = forward(c, part, keep=True)

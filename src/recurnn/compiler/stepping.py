@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from recurnn.compiler.engine import compiled
-from recurnn.compiler.layout import Call, Shape, array_names
+from recurnn.compiler.layout import array_names
+from recurnn.compiler.structures import Call, Shape
 
 
 class Steps:

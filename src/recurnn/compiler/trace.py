@@ -307,12 +307,6 @@ def _layer_norm(
     return result if bias is None else result + bias
 
 
-def _log_sigmoid(a: Symbol) -> Symbol:
-    # min(a, 0) − log(1 + exp(−|a|)): neither end overflows
-    small = _pointwise("exp", -_pointwise("abs", a))
-    return _pointwise("minimum", a, 0.0) - _pointwise("log", 1 + small)
-
-
 def _clamp(a: Symbol, min: float | None = None, max: float | None = None) -> Symbol:
     a = a if min is None else _pointwise("clamp_min", a, min)
     return a if max is None else _pointwise("clamp_max", a, max)
@@ -379,7 +373,6 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
     torch.rsub: lambda a, b: b - a,
     torch.Tensor.pow: lambda a, b: a**b,
     torch.pow: lambda a, b: a**b,
-    F.logsigmoid: _log_sigmoid,
     F.silu: lambda a: a * _pointwise("sigmoid", a),
     F.mish: lambda a: a * _pointwise("tanh", _softplus(a)),
     F.gelu: _gelu,
