@@ -265,7 +265,7 @@ class _Writer:
 
     def scalars(self, k: int, values: list[Value]) -> str:
         """The numbers for each row that a phase starts with."""
-        lines = []
+        lines: list[str] = []
         for value in values:
             if value.op in ("sum", "constant", "width") or value in self.plan.homes:
                 continue

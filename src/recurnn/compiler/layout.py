@@ -29,7 +29,7 @@ from recurnn.compiler.structures import (
     PlaceAt,
     Shape,
     VectorAt,
-    has_forked,
+    share_pool,
 )
 from recurnn.compiler.sums import Sums
 
@@ -204,9 +204,9 @@ class Builder:
             length=self.number("lengths") if s.lengths else NONE,
             reset=self.number("reset") if s.reset else NONE,
             vectors=len(vectors), descending=int(descending), reverse=int(s.reverse),
-            threads=threads, pool=int(not has_forked()), split_units=int(split), chunk=chunk,
-            **more,
+            threads=threads, split_units=int(split), chunk=chunk, **more,
         )  # fmt: skip
+        share_pool(call)
         addresses = P * (len(self.arrays) + MOST_EXTRA)
         return Layout(call, addresses, self.used + self.lanes, keep=self.keep)
 

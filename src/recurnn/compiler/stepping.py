@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recurnn.compiler.engine import compiled
 from recurnn.compiler.layout import array_names
-from recurnn.compiler.structures import Call, Shape
+from recurnn.compiler.structures import Call, Shape, share_pool
 
 
 class Steps:
@@ -50,6 +50,7 @@ class Steps:
         # The layout's own structure lays the weights out, and makes no step.
         self._step = Call.from_buffer_copy(layout.call)
         self._step.packed, layout.call.T = 1, 0
+        share_pool(self._step)
         self.call = ctypes.addressof(self._step)
         self.pack(weights)
 

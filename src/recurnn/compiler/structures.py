@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import weakref
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -102,16 +103,21 @@ class Layout:
 
 
 _forked = False
+_calls: weakref.WeakValueDictionary[int, Call] = weakref.WeakValueDictionary()
 
 
-def has_forked() -> bool:
-    """Whether this process is a forked child, whose parent's threads did not come along."""
-    return _forked
+def share_pool(call: Call) -> None:
+    """Let a call take its threads from torch's pool, as long as this process has it."""
+    call.pool = int(not _forked)
+    _calls[id(call)] = call
 
 
 def _in_child() -> None:
+    """The parent's threads did not come along: every call starts its own."""
     global _forked
     _forked = True
+    for call in _calls.values():
+        call.pool = 0
 
 
 if hasattr(os, "register_at_fork"):
