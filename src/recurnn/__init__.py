@@ -6,14 +6,28 @@ from typing import TYPE_CHECKING, Any
 
 from recurnn import cells, errors, nn
 from recurnn.explain import explain
+from recurnn.norms import GradientNorms
 from recurnn.scan import ScanResult, scan
+from recurnn.stepper import Stepper, stepper
 
 if TYPE_CHECKING:
     from recurnn.models import Forecaster
 
 __version__ = "0.1.0"
 
-__all__ = ["cells", "errors", "nn", "scan", "explain", "Forecaster", "ScanResult", "__version__"]
+__all__ = [
+    "cells",
+    "errors",
+    "nn",
+    "scan",
+    "stepper",
+    "explain",
+    "Forecaster",
+    "GradientNorms",
+    "ScanResult",
+    "Stepper",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -35,15 +35,11 @@ class _Scanned:
         for k in range(layer.num_layers):
             outputs = []
             for d in range(D):
-                cell = _cell(
-                    layer.mode,
-                    layer.input_size if k == 0 else x.shape[-1],
-                    layer.hidden_size,
-                    layer.proj_size,
-                    bias=layer.bias,
-                )
+                cell = self.cell_of(layer, k)
                 start = None if state is None else tuple(s[k * D + d] for s in state)
-                result = scan(cell, x, start, parameters=self._weights(layer, k, d), reverse=d == 1)
+                result = scan(
+                    cell, x, start, parameters=self.weights_of(layer, k, d), reverse=d == 1
+                )
                 outputs.append(result.output)
                 last.append(tuple(result.state.values()))
             x = outputs[0] if D == 1 else torch.cat(outputs, dim=-1)
@@ -53,7 +49,18 @@ class _Scanned:
             return x, tuple(s.unsqueeze(0) for s in last[0])
         return x, tuple(torch.stack(states) for states in zip(*last, strict=True))
 
-    def _weights(self, layer: nn.RNNBase, k: int, d: int) -> Bound:
+    def cell_of(self, layer: nn.RNNBase, k: int) -> cells.Cell:
+        """The cell of layer k as a description: it has no weights of its own."""
+        below = layer.proj_size or layer.hidden_size
+        return _cell(
+            layer.mode,
+            below * (2 if layer.bidirectional else 1) if k else layer.input_size,
+            layer.hidden_size,
+            layer.proj_size,
+            bias=layer.bias,
+        )
+
+    def weights_of(self, layer: nn.RNNBase, k: int, d: int = 0) -> Bound:
         """Torch's stacked weights of layer k in direction d, bound to the names of our cell."""
         binding = _binding(
             self.gates, layer.hidden_size, bias=layer.bias, projected=layer.proj_size > 0
@@ -118,7 +125,7 @@ def _binding(gates: tuple[str, ...], H: int, *, bias: bool, projected: bool) -> 
 
 @functools.cache
 def _cell(mode: str, size: int, hidden_size: int, proj_size: int, *, bias: bool) -> cells.Cell:
-    """The cell of a layer as a description: it has no weights of its own."""
+    """One cell of each kind, so that what is known of it is known for all layers."""
     options: dict[str, Any] = {"bias": bias, "device": "meta"}
     if mode == "LSTM" and proj_size:
         return cells.ProjectedLSTM(size, hidden_size, proj_size=proj_size, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from recurnn.cells import Cell
 from recurnn.checks import State
 from recurnn.errors import ShapeError
+from recurnn.norms import GradientNorms
 from recurnn.scan import ScanResult, scan
 
 
@@ -21,6 +23,7 @@ class Recurrent(nn.Module):
         batch_first: whether the input and output are [B, T, ...] instead of [T, B, ...].
         reverse: whether to run from the last real step to the first.
         engine: as in `recurnn.scan`.
+        memory: as in `recurnn.scan`.
 
     Example:
         >>> import torch
@@ -38,12 +41,14 @@ class Recurrent(nn.Module):
         batch_first: bool = False,
         reverse: bool = False,
         engine: str = "auto",
+        memory: Literal["high", "low"] = "high",
     ) -> None:
         super().__init__()
         self.cell = cell
         self.batch_first = batch_first
         self.reverse = reverse
         self.engine = engine
+        self.memory: Literal["high", "low"] = memory
 
     def forward(
         self,
@@ -52,8 +57,10 @@ class Recurrent(nn.Module):
         *,
         lengths: Tensor | None = None,
         reset: Tensor | None = None,
+        inputs: Mapping[str, Tensor] | None = None,
         return_states: Literal["last", "all"] = "last",
         return_gates: bool = False,
+        gradient_norms: GradientNorms | None = None,
     ) -> ScanResult:
         """Run the layer; see `recurnn.scan`, with [B, T] in place of [T, B] if batch_first.
 
@@ -62,8 +69,11 @@ class Recurrent(nn.Module):
             state: initial states, each [B, its size].
             lengths: real steps of each row, [B].
             reset: where a new sequence begins, [T, B], or [B, T] if batch_first.
+            inputs: what the cell declares beside x, [T, B, its size], or [B, T, its size] if
+                batch_first, or [B, its size].
             return_states: ``"all"`` for the states at every step.
             return_gates: whether to return the gates at every step.
+            gradient_norms: as in `recurnn.scan`, [T, B] in any case.
 
         Returns:
             Outputs, final states, and states and gates at every step where asked for.
@@ -79,6 +89,10 @@ class Recurrent(nn.Module):
                 )
             x = x.transpose(0, 1)
             reset = None if reset is None else reset.transpose(0, 1)
+            turned = {
+                k: m.transpose(0, 1) if m.dim() == 3 else m for k, m in (inputs or {}).items()
+            }
+            inputs = turned or None
         result = scan(
             self.cell,
             x,
@@ -86,8 +100,11 @@ class Recurrent(nn.Module):
             lengths=lengths,
             reset=reset,
             reverse=self.reverse,
+            inputs=inputs,
             return_states=return_states,
             return_gates=return_gates,
+            gradient_norms=gradient_norms,
+            memory=self.memory,
             engine=self.engine,
         )
         if not self.batch_first:
