@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from recurnn.compiler.cpp_text import free_name, tile_text
+from recurnn.compiler.cpp_text import fetches, free_name, tile_text
 from recurnn.compiler.ops import OPS, Value
 from recurnn.compiler.plan import Body, Group, Place, Plan
 
@@ -202,7 +202,9 @@ class _Writer:
         for value in body.sums:
             term = self.argument(value.args[0], here, inner)
             inner.append(f"row[m_].s[{self.scalar(value)}] += total({term}, left);")
-        lines = self.fetches(inner, body) + lines
+        if body.groups:
+            depth = [self.size(letter) for g in body.groups for _, letter in g.operands]
+            lines = fetches(inner, " + ".join(depth)) + lines
         return "\n".join(structs) + tile_text(
             name, self.letters.index(body.units), counts, U, lines, inner, self.locals(inner),
             sizes=(
@@ -226,23 +228,6 @@ class _Writer:
             if re.search(rf"\bat_{s}\b", text)
         ]
         return vectors, streams
-
-    def fetches(self, inner: list[str], body: Body) -> list[str]:
-        """The lines that call for what the body reads and writes while the products are made."""
-        text = "\n".join(inner)
-        reads = dict.fromkeys(re.findall(r"load\(at_(\w+[^,()]*) \+ unit", text))
-        writes = dict.fromkeys(re.findall(r"store\(at_(\w+[^,()]*) \+ unit", text))
-        if not body.groups:
-            return []
-        depth = " + ".join(self.size(letter) for g in body.groups for _, letter in g.operands)
-        lines = [f"if ({depth} >= DEEP)", "    for (int m_ = 0; m_ < M_; m_++)",
-                 "        for (int n_ = 0; n_ < N; n_++) {",
-                 "            const int unit = (panel * U + n_) * LANES;"]  # fmt: skip
-        for place, write in [(p, 0) for p in reads] + [(p, 1) for p in writes if p not in reads]:
-            stream, _, more = place.partition(" ")
-            at = f"row[m_].p[{stream}]" + (f" {more}" if more else "")
-            lines.append(f"            __builtin_prefetch({at} + unit, {write});")
-        return [*lines, "        }"]
 
     def products(self, name: str, k: int, group: Group) -> list[str]:
         """The lines that make the products of a group in a tile."""
