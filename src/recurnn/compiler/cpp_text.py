@@ -103,3 +103,19 @@ def tile_text(
     }}
 }};
 """
+
+
+def sweep_text(name: str, members: str = "members") -> str:
+    """A call that makes every tile of a struct."""
+    return f"        sweep<{name}>(scan, row, n, member, {members});\n"
+
+
+def function_text(name: str, parameters: str, lines: list[str]) -> str:
+    """A function of the kernel's struct."""
+    head = f"    static void {name}(const Scan& scan, {parameters}) {{"
+    return f"{head}\n{''.join(lines)}    }}\n" if "".join(lines) else f"{head}}}\n"
+
+
+def bool_text(value: bool) -> str:
+    """``true`` or ``false``."""
+    return "true" if value else "false"
