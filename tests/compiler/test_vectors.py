@@ -59,7 +59,7 @@ extern "C" void two(T* y, const T* a, const T* b, int n) {
     store(y, maximum(load(a, n), load(b, n)), n);
     store(y + n, minimum(load(a, n), load(b, n)), n);
 }
-extern "C" T total_of(const T* x, int n) { return total(load(x), n); }
+extern "C" T total_of(const T* x, int n) { return total(only(load(x), n)); }
 """
 Floats = NDArray[np.floating]
 

@@ -45,7 +45,8 @@ constexpr int MOST_VECTORS = 64;
 // One row of the batch at one step: where each stream is.
 template <int streams, int scalars> struct RowOf {
     T* p[streams];
-    T s[scalars ? scalars : 1];
+    T s[scalars ? scalars : 1];  // numbers of the row
+    V* sum;                      // sums over units on their way to such numbers, lane by lane
     int b, length;
     bool regular;  // not at an end nor at a reset: the next step's addresses are one stride on
 };

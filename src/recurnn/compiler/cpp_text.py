@@ -11,7 +11,7 @@ RESERVED = frozenset(
     """
     T V I W M N U A P K Row Call Scan Team Kernel Place LANES unit left row scan M_ panel operand
     member members team m_ n_ n load store exp expm1 log log1p softplus erf tanh sigmoid sqrt abs
-    maximum minimum greater where broadcast total multiply padded memcpy width carry body tile
+    maximum minimum greater where broadcast total only multiply padded memcpy width carry body tile
     alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const
     constexpr const_cast continue decltype default delete do double dynamic_cast else enum explicit
     export extern false float for friend goto if inline int long mutable namespace new noexcept not

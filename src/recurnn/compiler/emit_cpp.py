@@ -208,7 +208,7 @@ class _Writer:
             inner += self.after(value, here, stores)
         for value in body.sums:
             term = self.argument(value.args[0], here, inner)
-            inner.append(f"row[m_].s[{self.scalar(value)}] += total({term}, left);")
+            inner.append(f"row[m_].sum[{self.scalar(value)}] += only({term}, left);")
         if body.groups:
             depth = [self.size(letter) for g in body.groups for _, letter in g.operands]
             lines = fetches(inner, " + ".join(depth)) + lines
@@ -275,10 +275,13 @@ class _Writer:
         """The numbers for each row that a phase starts with."""
         lines: list[str] = []
         for value in values:
-            if value.op in ("sum", "constant", "width") or value in self.plan.homes:
+            if value.op in ("constant", "width") or value in self.plan.homes:
                 continue
-            made = self.expression(value, {}, lines)
-            lines.append(f"row[m_].s[{self.scalar(value)}] = ({made})[0];")
+            if value.op == "sum":
+                made = f"total(row[m_].sum[{self.scalar(value)}])"
+            else:
+                made = f"({self.expression(value, {}, lines)})[0]"
+            lines.append(f"row[m_].s[{self.scalar(value)}] = {made};")
         for value in values:
             for place in self.plan.stores.get(value, []):
                 lines.append(f"({self.pointer(place)})[0] = row[m_].s[{self.scalar(value)}];")

@@ -256,7 +256,7 @@ static void outer_strip(const Outer& p, const Strip& s, const T* packed, int f, 
         for (int m = 0; m < s.count; m++) {
             V v = {};
             for (int r = 0; r < depth; r += LANES) v += load(rows[m] + r, depth - r);
-            T total_ = total(v, LANES) + (add ? to.out[s.first + m] : 0);
+            T total_ = total(v) + (add ? to.out[s.first + m] : 0);
             to.out[s.first + m] = total_;
             if (to.copy) to.copy[s.first + m] = total_;
         }

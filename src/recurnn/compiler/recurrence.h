@@ -8,17 +8,20 @@ struct Rows {
     const Scan& c;
     int n;
     Row *row, *many;  // at the present step; at every step of a chunk
+    V* sum;
     Rows(const Scan& c, int first, int stride, int n) : c(c), n(n) {
         row = (Row*)malloc(sizeof(Row) * (n + 1));
         many = (Row*)malloc(sizeof(Row) * ((int64_t)n * c.call.chunk + 1));
+        sum = (V*)aligned_alloc(sizeof(V), sizeof(V) * ((int64_t)n * K::scalars + 1));
         for (int i = 0; i < n; i++) {
             int at = first + i * stride;
             row[i].b = c.order ? c.order[at] : at;
             row[i].length = c.length ? c.length[at] : (int)c.call.T_;
             row[i].regular = false;
+            row[i].sum = sum + i * K::scalars;
         }
     }
-    ~Rows() { free(row); free(many); }
+    ~Rows() { free(row); free(many); free(sum); }
     int active(int64_t t) const {  // rows come longest first
         if (!c.length) return n;
         int k = 0;
@@ -51,7 +54,7 @@ struct Rows {
             if (edge || !r.regular) locate_all(c, K::streams, r, t);
             else for (int j = 0; j < K::streams; j++) r.p[j] += on[j];
             r.regular = !edge;
-            for (int j = 0; j < K::scalars; j++) r.s[j] = 0;
+            for (int j = 0; j < K::scalars; j++) r.sum[j] = V{};
         }
         return end;
     }

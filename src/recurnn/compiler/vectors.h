@@ -98,13 +98,23 @@ INLINE void store(T* p, V v, int n) {
 }
 #endif
 
-// The sum of the first n lanes, in pairs: the order is the same for every n.
-INLINE T total(V v, int n) {
+// The first n lanes, and zeros.
+INLINE V only(V v, int n) {
+    if (__builtin_expect(n >= LANES, 1)) return v;
 #if VECTOR_BYTES == 64
-    return X86(mask_reduce_add)(first_lanes(n), v);
+    return X86(maskz_mov)(first_lanes(n), v);
+#else
+    for (int k = n; k < LANES; k++) v[k] = 0;
+    return v;
+#endif
+}
+// The sum of all lanes, in pairs.
+INLINE T total(V v) {
+#if VECTOR_BYTES == 64
+    return X86(reduce_add)(v);
 #else
     T sum[LANES];
-    for (int k = 0; k < LANES; k++) sum[k] = k < n ? v[k] : 0;
+    for (int k = 0; k < LANES; k++) sum[k] = v[k];
 #pragma GCC unroll 8
     for (int half = LANES / 2; half > 0; half /= 2)
 #pragma GCC unroll 8
