@@ -157,7 +157,9 @@ def _kernel(
     elif not isinstance(torch._C._functorch.peek_interpreter_stack(), type(None)):
         reason = "inside a torch.func transform only the reference runs"
     else:
-        prepare = _prepare if bound is None else _prepare_bound
+        # torch.compile asks once, and warns of what keeps results
+        plain = bound is None or torch.compiler.is_compiling()
+        prepare = _prepare if plain else _prepare_bound
         found: tuple[int, str] = prepare(
             cell, x.dtype, x.device, wanted, None if bound is None else bound.binding
         )

@@ -64,7 +64,9 @@ def test_weights_start_as_torchs_and_go_both_ways(case: Case) -> None:
             weight.add_(1)
     theirs.load_state_dict(ours.state_dict())
     identical(theirs.state_dict(), ours.state_dict())
-    assert isinstance(ours, getattr(torch.nn, case.kind))
+    assert repr(ours) == repr(theirs)
+    names = [[list(w.shape) for w in weights] for weights in theirs.all_weights]
+    assert [[list(w.shape) for w in weights] for weights in ours.all_weights] == names
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])

@@ -177,23 +177,33 @@ def run(
     Returns:
         Last states, and what is wanted at every step, by name.
     """
-    c = _compiled[number]
     keep = torch.is_grad_enabled() and (
         x.requires_grad
         or any(w.requires_grad for w in weights)
         or any(s is not None and s.requires_grad for s in starts)
     )
     if torch.compiler.is_compiling():
+        states, wanted = _results(number)
         out = torch.ops.recurnn.scan(
             x, list(starts), list(weights), lengths, reset, reverse, number, keep
         )
-    elif keep:
-        out = _apply(number, lengths, reset, reverse, x, *starts, *weights)
     else:
-        out, _ = _forward(c, x, starts, weights, lengths, reset, reverse=reverse, keep=False)
-    n = len(c.wanted)
-    last = dict(zip(c.states, out[n : n + len(c.states)], strict=True))
-    return last, dict(zip(c.wanted, out, strict=False))
+        c = _compiled[number]
+        states, wanted = c.states, c.wanted
+        if keep:
+            out = _apply(number, lengths, reset, reverse, x, *starts, *weights)
+        else:
+            out, _ = _forward(c, x, starts, weights, lengths, reset, reverse=reverse, keep=False)
+    n = len(wanted)
+    last = dict(zip(states, out[n : n + len(states)], strict=True))
+    return last, dict(zip(wanted, out, strict=False))
+
+
+# torch.compile remembers a list as it was when first met, and `_compiled` grows as it traces
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _results(number: int) -> tuple[list[str], tuple[str, ...]]:
+    c = _compiled[number]
+    return c.states, c.wanted
 
 
 class _Scan(torch.autograd.Function):
@@ -436,9 +446,12 @@ def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
 
 def _registered_backward(ctx: Any, gradients: list[Tensor | None]) -> Any:
     wants_x, wants_starts, wants_weights, *_ = ctx.needs_input_grad
-    n = len(wants_starts)
-    found = _backward(ctx, gradients, [wants_x, *wants_starts, *wants_weights])
-    return found[0], found[1 : 1 + n], found[1 + n :], None, None, None, None, None
+    given = isinstance(wants_starts, list)  # torch takes a list of nothing but None for one None
+    n = len(_compiled[ctx.options[1]].states)
+    starts = wants_starts if given else [False] * n
+    found = _backward(ctx, gradients, [wants_x, *starts, *wants_weights])
+    slopes = found[1 : 1 + n] if given else None
+    return found[0], slopes, found[1 + n :], None, None, None, None, None
 
 
 torch.library.register_autograd("recurnn::scan", _registered_backward, setup_context=_setup)

@@ -2,5 +2,6 @@
 
 from recurnn.nn.dropin import GRU, LSTM, RNN
 from recurnn.nn.recurrent import Recurrent
+from recurnn.nn.steps import GRUCell, LSTMCell, RNNCell
 
-__all__ = ["Recurrent", "RNN", "GRU", "LSTM"]
+__all__ = ["Recurrent", "RNN", "GRU", "LSTM", "RNNCell", "GRUCell", "LSTMCell"]
