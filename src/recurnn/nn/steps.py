@@ -14,7 +14,7 @@ from recurnn.nn.weights import GATES, bind, describe, stacked
 from recurnn.scan import scan
 
 
-class _OneStep(nn.Module):
+class OneStep(nn.Module):
     """What the three share: parameters as torch has them, and one step by `scan`.
 
     Args:
@@ -149,7 +149,7 @@ class _OneStep(nn.Module):
         self._arrange()
 
 
-class RNNCell(_OneStep):
+class RNNCell(OneStep):
     """Drop-in for `torch.nn.RNNCell`: one step of the Elman cell.
 
     Args:
@@ -189,7 +189,7 @@ class RNNCell(_OneStep):
         return self._step(input, None if hx is None else (hx,))[0]
 
 
-class GRUCell(_OneStep):
+class GRUCell(OneStep):
     """Drop-in for `torch.nn.GRUCell`: one step, the reset gate after the product.
 
     Args:
@@ -220,7 +220,7 @@ class GRUCell(_OneStep):
         return self._step(input, None if hx is None else (hx,))[0]
 
 
-class LSTMCell(_OneStep):
+class LSTMCell(OneStep):
     """Drop-in for `torch.nn.LSTMCell`: one step.
 
     Args:
