@@ -6,16 +6,16 @@ They are modules of their own, not subclasses of torch's, which torch.compile re
 from __future__ import annotations
 
 import math
-import numbers
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from recurnn.cells import Cell
-from recurnn.errors import ConfigError, KindError
-from recurnn.nn.weights import GATES, Direction, bind, describe, stacked
+from recurnn.nn import options
+from recurnn.nn.arguments import check_arguments, check_together
+from recurnn.nn.starts import start_by_gate, start_of
+from recurnn.nn.weights import GATES, SHARED, Direction, bind, describe, stacked
 
 
 class TorchLayer(nn.Module):
@@ -33,6 +33,7 @@ class TorchLayer(nn.Module):
         proj_size: P, the size of a projected h; 0 for none.
         device: where the weights live.
         dtype: their type.
+        **beyond: what torch does not have: see `recurnn.nn.options.Beyond`.
 
     Raises:
         ConfigError: an argument is out of range (a ValueError).
@@ -52,8 +53,10 @@ class TorchLayer(nn.Module):
         proj_size: int = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        **beyond: Any,
     ) -> None:
         super().__init__()
+        self.options = options.beyond(type(self).__name__, beyond)
         self.mode = mode
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -62,8 +65,10 @@ class TorchLayer(nn.Module):
         self.batch_first = batch_first
         self.bidirectional = bool(bidirectional)
         self.proj_size = proj_size
-        _check(self, dropout)
+        check_arguments(self, dropout)
         self.dropout = float(dropout)
+        check_together(self)
+        self._carried: tuple[Tensor, ...] | None = None
         self._arrange()
         self._register({"device": device, "dtype": dtype})
         self.flatten_parameters()
@@ -85,36 +90,73 @@ class TorchLayer(nn.Module):
         """The cell of each layer and direction, as a description without weights."""
         return [direction.cell for layer in self._plan for direction in layer]
 
+    @property
+    def beyond(self) -> dict[str, Any]:
+        """The options that torch's layer does not have, as far as they were given."""
+        return self.options.given
+
+    def _input_sizes(self) -> list[int]:
+        """The size of the input of each layer."""
+        both = self.bidirectional and self.options.merge in ("concat", None)
+        out = self.state_sizes[0] * (2 if both else 1)
+        if self.options.connections == "dense":
+            return [self.input_size + k * out for k in range(self.num_layers)]
+        return [self.input_size, *[out] * (self.num_layers - 1)]
+
     def _arrange(self) -> None:
         """Make the plan: a `Direction` for each layer and direction, in the order of the states."""
-        size = self.proj_size or self.hidden_size
         self._plan: tuple[tuple[Direction, ...], ...] = tuple(
-            tuple(
-                self._direction(self.input_size if k == 0 else size * self.directions, k, d)
-                for d in range(self.directions)
-            )
-            for k in range(self.num_layers)
+            tuple(self._direction(size, k, d) for d in range(self.directions))
+            for k, size in enumerate(self._input_sizes())
         )
+        cell, o = self._plan[0][0].cell, self.options
+        name = type(self).__name__
+        self._rates = tuple(options.zoneout_rates(name, o.zoneout, cell.states).items())
+        self._plain = not o.given
+        self._noisy = bool(self._rates or o.state_dropout)
 
     def _direction(self, size: int, k: int, d: int) -> Direction:
-        cell = describe(self.mode, size, self.hidden_size, proj_size=self.proj_size, bias=self.bias)
+        o = self.options
+        given = {"activation": o.activation, "gate_activation": o.gate_activation}
+        cell = describe(
+            self.mode, size, self.hidden_size, proj_size=self.proj_size, bias=self.bias,
+            layer_norm=o.layer_norm,
+            activations=tuple((k, v) for k, v in given.items() if v is not None),
+        )  # fmt: skip
         binding, own = bind(cell, GATES[self.mode])
-        names = [*stacked(bias=self.bias, projected=self.proj_size > 0), *own]
+        names = stacked(bias=self.bias, projected=self.proj_size > 0)
+        shared = SHARED[o.share] if d else ()
         tail = f"_l{k}{'_reverse' if d else ''}"
-        return Direction(cell, binding, tuple(name + tail for name in names), d == 1)
+        of_cell = {name: f"{name}{tail}" for name in own}
+        return Direction(
+            cell,
+            binding,
+            (*(f"{n}_l{k}" if n in shared else f"{n}{tail}" for n in names), *of_cell.values()),
+            (d == 1) != o.reverse,
+            of_cell,
+        )
 
     def _register(self, where: dict[str, Any]) -> None:
-        """Make the parameters, in torch's order."""
-        rows = len(GATES[self.mode]) * self.hidden_size
-        h = self.state_sizes[0]
-        for cell, _, names, _ in (direction for layer in self._plan for direction in layer):
+        """Make the parameters, in torch's order; then what torch does not have."""
+        rows, h = len(GATES[self.mode]) * self.hidden_size, self.state_sizes[0]
+        directions = [direction for layer in self._plan for direction in layer]
+        for direction in directions:
+            cell = direction.cell
             shapes: list[tuple[int, ...]] = [(rows, cell.input_size), (rows, h)]
             shapes += [(rows,), (rows,)] if self.bias else []
             shapes += [(h, self.hidden_size)] if self.proj_size else []
-            for name, shape in zip(names, shapes, strict=True):
-                if name not in self._parameters:
-                    weight = nn.Parameter(torch.empty(shape, **where))
-                    self.register_parameter(name, weight)
+            for name, shape in zip(direction.names, shapes, strict=False):
+                self._make(name, shape, where)
+        for direction in directions:
+            for name, full in direction.own.items():
+                self._make(full, direction.cell.shapes()[name], where)
+        if self.options.initial == "learned":
+            for state, size in zip("hc", self.state_sizes, strict=False):
+                self._make(f"initial_{state}", (len(directions), size), where)
+
+    def _make(self, name: str, shape: tuple[int, ...], where: dict[str, Any]) -> None:
+        if name not in self._parameters:  # shared by two directions
+            self.register_parameter(name, nn.Parameter(torch.empty(shape, **where)))
 
     def _weights(self, direction: Direction) -> list[Tensor]:
         """The tensors of one direction, whoever made them: parameters, or what stands in for one.
@@ -176,10 +218,23 @@ class TorchLayer(nn.Module):
         return found
 
     def reset_parameters(self) -> None:
-        """Draw every weight from U(−1/√H, 1/√H), in torch's order."""
+        """Draw every weight from U(−1/√H, 1/√H), in torch's order; then as the options say."""
         bound = 1 / math.sqrt(self.hidden_size)
-        for weight in self.parameters():
-            nn.init.uniform_(weight, -bound, bound)
+        directions = [direction for layer in self._plan for direction in layer]
+        own = {full: (d.cell, name) for d in directions for name, full in d.own.items()}
+        for name, weight in self.named_parameters():
+            if name in own:
+                start_of(weight, *own[name])
+            elif name in ("initial_h", "initial_c"):
+                nn.init.zeros_(weight)
+            else:
+                nn.init.uniform_(weight, -bound, bound)
+        if self.options.init is not None or self.options.forget_bias is not None:
+            for direction in directions:
+                start_by_gate(
+                    direction, self._weights(direction), self.options.init,
+                    self.options.forget_bias,
+                )  # fmt: skip
 
     def extra_repr(self) -> str:
         """The sizes, and what differs from the defaults, as torch prints it."""
@@ -188,6 +243,7 @@ class TorchLayer(nn.Module):
             "bidirectional": False,
         }  # fmt: skip
         other = [f"{k}={getattr(self, k)}" for k, v in usual.items() if getattr(self, k) != v]
+        other += [f"{k}={v!r}" for k, v in self.beyond.items()]
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *other])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -197,44 +253,3 @@ class TorchLayer(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._arrange()
-
-
-def _check(layer: TorchLayer, dropout: Any) -> None:
-    """Refuse the arguments that torch refuses, with its kinds of error."""
-    name = type(layer).__name__
-    number = isinstance(dropout, numbers.Real) and not isinstance(dropout, bool)
-    if not number or not 0 <= dropout <= 1:
-        raise ConfigError(
-            f"{name}: dropout is {dropout!r}.\n  dropout should be a number in range [0, 1], "
-            "representing the probability of an element being zeroed."
-        )
-    for option, kind in (
-        ("bias", bool), ("batch_first", bool),
-        ("input_size", int), ("hidden_size", int), ("num_layers", int), ("proj_size", int),
-    ):  # fmt: skip
-        value = getattr(layer, option)
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise KindError(
-                f"{name}: {option} is {value!r}.\n"
-                f"  {option} should be of type {kind.__name__}, got: {type(value).__name__}."
-            )
-    for option in ("input_size", "hidden_size", "num_layers"):
-        if getattr(layer, option) < 1:
-            raise ConfigError(
-                f"{name}: {option} is {getattr(layer, option)}.\n"
-                f"  {option} must be greater than zero."
-            )
-    if layer.proj_size < 0:
-        raise ConfigError(
-            f"{name}: proj_size is {layer.proj_size}.\n"
-            "  proj_size should be a positive integer, or zero to disable projections."
-        )
-    if layer.proj_size >= layer.hidden_size:
-        raise ConfigError(
-            f"{name}: proj_size is {layer.proj_size} and hidden_size is {layer.hidden_size}.\n"
-            "  proj_size has to be smaller than hidden_size: h is projected to fewer units."
-        )
-    if dropout > 0 and layer.num_layers == 1:
-        warnings.warn(
-            f"{name}: dropout={dropout} acts between layers, and num_layers is 1.", stacklevel=4
-        )

@@ -129,7 +129,7 @@ def _only_torchs(old: nn.Module) -> None:
     """Refuse a layer with options that torch's has not."""
     beyond = getattr(old, "beyond", {})
     if beyond:
-        given = ', '.join(f'{k}={v!r}' for k, v in beyond.items())
+        given = ", ".join(f"{k}={v!r}" for k, v in beyond.items())
         raise ConfigError(
             f"convert: a {_kind(old).__name__} has {given}"
             f".\n  torch.nn.{_kind(old).__name__} has no such option."

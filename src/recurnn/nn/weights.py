@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from recurnn import cells
 from recurnn.cells import Cell
+from recurnn.cells.activated import Activation
 from recurnn.compiler import Binding, Piece
 
 GATES: dict[str, tuple[str, ...]] = {
@@ -22,6 +23,17 @@ GATES: dict[str, tuple[str, ...]] = {
 """The order in which torch stacks the gates, by the mode of its layers."""
 
 
+NORMED: dict[str, type[Cell]] = {"LSTM": cells.LayerNormLSTM, "GRU": cells.LayerNormGRU}
+"""The layer-normed cell of a mode."""
+
+ACTIVATED: dict[str, type[Cell]] = {
+    "LSTM": cells.ActivatedLSTM,
+    "GRU": cells.ActivatedGRU,
+    "RNN_TANH": cells.ActivatedElman,
+}
+"""The cell of a mode with activations of one's own."""
+
+
 class Direction(NamedTuple):
     """One direction of one layer, as `scan` needs it.
 
@@ -30,18 +42,42 @@ class Direction(NamedTuple):
         binding: where in the tensors each weight of the cell lies.
         names: of the tensors: attributes of the layer.
         reverse: whether it runs from the last step to the first.
+        own: names of the tensors that torch does not have, by the cell's name for them.
     """
 
     cell: Cell
     binding: Binding
     names: tuple[str, ...]
     reverse: bool
+    own: dict[str, str]
+
+
+SHARED: dict[str | None, tuple[str, ...]] = {
+    None: (),
+    "input": ("weight_ih", "bias_ih"),
+    "recurrent": ("weight_hh", "bias_hh", "weight_hr"),
+    "both": ("weight_ih", "bias_ih", "weight_hh", "bias_hh", "weight_hr"),
+}
+"""The tensors that two directions have in common."""
 
 
 @functools.cache
-def describe(mode: str, size: int, units: int, *, proj_size: int = 0, bias: bool = True) -> Cell:
+def describe(
+    mode: str,
+    size: int,
+    units: int,
+    *,
+    proj_size: int = 0,
+    bias: bool = True,
+    layer_norm: bool = False,
+    activations: tuple[tuple[str, Activation], ...] = (),
+) -> Cell:
     """The cell of one of torch's layers, as a description: it has no weights of its own."""
     options: dict[str, Any] = {"bias": bias, "device": "meta"}
+    if layer_norm:
+        return NORMED[mode](size, units, **options)
+    if activations:
+        return ACTIVATED[mode](size, units, **dict(activations), **options)
     if mode == "LSTM" and proj_size:
         return cells.ProjectedLSTM(size, units, proj_size=proj_size, **options)
     if mode == "LSTM":
