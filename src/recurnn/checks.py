@@ -68,9 +68,7 @@ def check_parameters(cell: Cell, x: Tensor, parameters: Mapping[str, Tensor] | B
         break  # one stands for all: they are made and moved together
 
 
-def named_state(
-    cell: Cell, x: Tensor, state: State | None, what: str
-) -> dict[str, Tensor] | None:
+def named_state(cell: Cell, x: Tensor, state: State | None, what: str) -> dict[str, Tensor] | None:
     """Any accepted form of the states as a mapping in the cell's order, checked; or None."""
     if state is None:
         return None
@@ -159,3 +157,35 @@ def check_reset(cell: Cell, x: Tensor, reset: Tensor | None) -> Tensor | None:
             f"[T, B] = {list(x.shape[:2])}, because x is {list(x.shape)}."
         )
     return reset.to(x.device)
+
+
+def check_inputs(cell: Cell, x: Tensor, inputs: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    """The inputs beside x in the cell's order, each [T, B, its size] or [B, its size]."""
+    if not cell.inputs and not inputs:
+        return {}
+    name, given, (T, B) = type(cell).__name__, dict(inputs or {}), x.shape[:2]
+    for key in given:
+        if not cell.inputs:
+            raise ConfigError(f"{name}: the cell declares no inputs beside x; {key} is given.")
+        if key not in cell.inputs:
+            raise one_of(f"{name}: input", key, cell.inputs)
+    for key, letter in cell.inputs.items():
+        size = 1 if letter == "1" else cell.sizes[letter]
+        shapes = f"[T, B, {letter}] = [{T}, {B}, {size}] or [B, {letter}] = [{B}, {size}]"
+        if key not in given:
+            raise ShapeError(
+                f"{name}: an input beside x is missing.\n  Give inputs={{{key!r}: ...}}, {shapes}."
+            )
+        value = given[key]
+        if not isinstance(value, Tensor) or tuple(value.shape) not in ((T, B, size), (B, size)):
+            got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ShapeError(
+                f"{name}: the input {key} does not fit x.\n  {key} is {got}; expected {shapes}, "
+                f"because x is {list(x.shape)}."
+            )
+        if value.dtype != x.dtype or value.device != x.device:
+            raise ShapeError(
+                f"{name}: the input {key} and x differ in type or device.\n  {key} is "
+                f"{value.dtype} on {value.device}; x is {x.dtype} on {x.device}."
+            )
+    return {key: given[key] for key in cell.inputs}

@@ -1,8 +1,7 @@
 """Run a cell along time.
 
 `scan` is the one seam: it checks what it is given, picks an engine and returns outputs, final
-states, and on request every state and gate. The reference engine is the plain loop over `step`
-and thereby the definition that every other engine is tested against.
+states, and on request every state and gate.
 """
 
 from __future__ import annotations
@@ -20,13 +19,16 @@ from recurnn.cells import Cell
 from recurnn.checks import (
     State,
     check_input,
+    check_inputs,
     check_lengths,
     check_parameters,
     check_reset,
     named_state,
 )
-from recurnn.compiler import Binding, Bound
-from recurnn.errors import EngineError, one_of
+from recurnn.compiler import Binding, Bound, Compiled, Given
+from recurnn.errors import ConfigError, EngineError, one_of
+from recurnn.norms import GradientNorms
+from recurnn.reference import Frame, reference, reference_by_segments
 
 log = logging.getLogger("recurnn")
 ENGINES = ("auto", "reference", "cpu")
@@ -57,9 +59,12 @@ def scan(
     reset: Tensor | None = None,
     reset_state: State | None = None,
     reverse: bool = False,
+    inputs: Mapping[str, Tensor] | None = None,
     parameters: Mapping[str, Tensor] | Bound | None = None,
     return_states: Literal["last", "all"] = "last",
     return_gates: bool = False,
+    gradient_norms: GradientNorms | None = None,
+    memory: Literal["high", "low"] = "high",
     engine: str = "auto",
 ) -> ScanResult:
     """Run a cell along a batch of sequences.
@@ -79,10 +84,16 @@ def scan(
             default.
         reverse: run from each row's last real step to step 0. Outputs stay at the steps of their
             inputs.
+        inputs: what the cell declares as `inputs` beside x, by name: each [T, B, its size], or
+            [B, its size], the same at every step.
         parameters: weights by name to use instead of the cell's own; or a binding that says where
             in some tensors they lie, for a cell that is never changed.
         return_states: ``"all"`` for each state at every step.
         return_gates: whether to return each gate at every step.
+        gradient_norms: what the backward pass fills with the norm of dL/dstate for every state,
+            step and row.
+        memory: ``"low"`` to keep, for the backward pass, the states at every √T-th step only, and
+            to compute what lies between again. The same results; gradients equal to rounding.
         engine: ``"reference"``, the plain loop over the step; ``"cpu"``, the compiled kernel; or
             ``"auto"``, the kernel where there is one and the reference elsewhere.
 
@@ -91,7 +102,7 @@ def scan(
 
     Raises:
         ShapeError: sizes, types or devices that do not fit one another.
-        ConfigError: an unknown engine or weight name.
+        ConfigError: an unknown engine, option, weight or input name.
         EngineError: the engine asked for by name cannot run this; the text says why.
 
     Example:
@@ -105,6 +116,8 @@ def scan(
         raise one_of("engine", engine, ENGINES)
     if return_states not in ("last", "all"):
         raise one_of("return_states", return_states, ("last", "all"))
+    if memory not in ("high", "low"):
+        raise one_of("memory", memory, ("high", "low"))
     check_input(cell, x)
     weights = parameters if parameters is not None else cell.tensors()
     check_parameters(cell, x, weights)
@@ -112,21 +125,33 @@ def scan(
     restart = named_state(cell, x, reset_state, "reset_state") if reset is not None else None
     lengths = check_lengths(cell, x, lengths)
     reset = check_reset(cell, x, reset)
+    others = check_inputs(cell, x, inputs)
+    if gradient_norms is not None:
+        _begin(gradient_norms, cell, x)
     states = tuple(cell.states) if return_states == "all" else ()
     gates = cell.gates if return_gates else ()
     wanted = tuple(dict.fromkeys([cell.output, *states, *gates]))
     bound = weights if isinstance(weights, Bound) else None
-    number = _kernel(cell, x, engine, wanted, bound, restarts=reset_state is not None)
+    more = _more(others, gradient_norms)
+    number = find_kernel(
+        cell, x, engine, wanted, bound, more=more, restarts=reset_state is not None
+    )
     if number is None:
         if isinstance(weights, Bound):
             weights = weights.binding.weights(weights.tensors, cell.shapes())
-        last, trace = _reference(
-            cell, x, start, restart, lengths, reset, reverse, weights, wanted
+        frame = Frame(lengths, reset, reverse, wanted, gradient_norms)
+        sparse = memory == "low" and _can_compute_again(x)
+        last, trace = (reference_by_segments if sparse else reference)(
+            cell, x, start, restart, others, weights, frame
         )
     else:
-        tensors = bound.tensors if bound else _spread(cell, weights)
-        starts = [None] * len(cell.states) if start is None else list(start.values())
-        last, trace = compiler.run(number, x, starts, tensors, lengths, reset, reverse=reverse)
+        given = Given(
+            x, [None] * len(cell.states) if start is None else list(start.values()),
+            list(others.values()),
+            weights.tensors if isinstance(weights, Bound) else spread(cell, weights),
+            lengths, reset, reverse,
+        )  # fmt: skip
+        last, trace = compiler.run(number, given, norms=gradient_norms, sparse=memory == "low")
     return ScanResult(
         trace[cell.output],
         last,
@@ -135,8 +160,39 @@ def scan(
     )
 
 
-def _spread(cell: Cell, weights: Mapping[str, Tensor]) -> list[Tensor]:
-    """The weights in the cell's order; one number for all units as a vector that repeats it."""
+def _begin(norms: GradientNorms, cell: Cell, x: Tensor) -> None:
+    if torch.compiler.is_compiling():
+        raise ConfigError(
+            "gradient_norms: torch.compile cannot fill them.\n  Call the scan outside of it."
+        )
+    norms.begin(cell.states, x.shape[0])
+
+
+def _more(inputs: Mapping[str, Tensor], norms: GradientNorms | None) -> tuple[str, ...]:
+    """What the backward pass must give beside the usual gradients."""
+    if not torch.is_grad_enabled():
+        return ()
+    wants_inputs = any(m.requires_grad for m in inputs.values())
+    return (("norms",) if norms is not None else ()) + (("inputs",) if wants_inputs else ())
+
+
+def _can_compute_again(x: Tensor) -> bool:
+    """Whether the reference may run by segments: outside of torch's own transforms."""
+    return (
+        x.shape[0] > 1
+        and torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and torch._C._functorch.peek_interpreter_stack() is None
+    )
+
+
+def spread(cell: Cell, weights: Mapping[str, Tensor]) -> list[Tensor]:
+    """The weights as the kernel takes them: one number for all units as a vector that repeats it.
+
+    Args:
+        cell: the cell.
+        weights: by name.
+    """
     return [
         weights[k].expand(cell.hidden_size) if letters == "1" else weights[k]
         for k, letters in cell.weights.items()
@@ -144,11 +200,24 @@ def _spread(cell: Cell, weights: Mapping[str, Tensor]) -> list[Tensor]:
     ]
 
 
-def _kernel(
+def find_kernel(
     cell: Cell, x: Tensor, engine: str, wanted: tuple[str, ...], bound: Bound | None, *,
-    restarts: bool,
+    more: tuple[str, ...] = (), restarts: bool = False,
 ) -> int | None:  # fmt: skip
-    """The compiled cell's number, or None where the reference is to run."""
+    """The compiled cell's number, or None where the reference is to run.
+
+    Args:
+        cell: the cell.
+        x: an input, for its type and device.
+        engine: as in `scan`.
+        wanted: the states and gates that are given at every step.
+        bound: the weights, where a binding says where they lie.
+        more: what the backward pass gives beside the usual gradients.
+        restarts: whether resets start from given states.
+
+    Raises:
+        EngineError: the engine asked for by name cannot run this.
+    """
     if engine == "reference":
         return None
     if restarts:
@@ -161,7 +230,7 @@ def _kernel(
         plain = bound is None or torch.compiler.is_compiling()
         prepare = _prepare if plain else _prepare_bound
         found: tuple[int, str] = prepare(
-            cell, x.dtype, x.device, wanted, None if bound is None else bound.binding
+            cell, x.dtype, x.device, wanted, None if bound is None else bound.binding, more
         )
         number, reason = found
         if not reason:
@@ -186,13 +255,13 @@ def _say_once(name: str, reason: str) -> None:
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _prepare(
     cell: Cell, dtype: torch.dtype, device: torch.device, wanted: tuple[str, ...],
-    binding: Binding | None,
+    binding: Binding | None, more: tuple[str, ...] = (),
 ) -> tuple[int, str]:  # fmt: skip
     """The number of the compiled cell and no reason, or a reason why there is none."""
     if device.type != "cpu":
         return -1, f"there is no kernel for {device.type}"
     try:
-        return compiler.prepare(cell, dtype, wanted, binding, _for_derivatives), ""
+        return compiler.prepare(cell, dtype, wanted, binding, _for_derivatives, more), ""
     except compiler.Unsupported as unsupported:
         return -1, str(unsupported)
 
@@ -201,10 +270,10 @@ def _prepare(
 @functools.cache
 def _prepare_bound(
     cell: Cell, dtype: torch.dtype, device: torch.device, wanted: tuple[str, ...],
-    binding: Binding,
+    binding: Binding, more: tuple[str, ...] = (),
 ) -> tuple[int, str]:  # fmt: skip
     """As `_prepare`, for a cell that only describes a layer and never changes."""
-    found: tuple[int, str] = _prepare(cell, dtype, device, wanted, binding)
+    found: tuple[int, str] = _prepare(cell, dtype, device, wanted, binding, more)
     return found
 
 
@@ -214,63 +283,15 @@ def why_not_compiled(cell: Cell, dtype: torch.dtype, device: torch.device) -> st
     return found[1]
 
 
-def _for_derivatives(
-    cell: Cell,
-    x: Tensor,
-    state: dict[str, Tensor],
-    parameters: Mapping[str, Tensor],
-    lengths: Tensor | None,
-    reset: Tensor | None,
-    reverse: bool,
-    wanted: tuple[str, ...],
-) -> list[Tensor]:
+def _for_derivatives(c: Compiled, given: Given, norms: GradientNorms | None) -> list[Tensor]:
     """The reference with the kernel's arguments and results, for gradients of gradients."""
-    last, trace = _reference(cell, x, state, None, lengths, reset, reverse, parameters, wanted)
-    return [*(trace[k] for k in wanted), *last.values()]
-
-
-def _reference(
-    cell: Cell,
-    x: Tensor,
-    state: dict[str, Tensor] | None,
-    restart: dict[str, Tensor] | None,
-    lengths: Tensor | None,
-    reset: Tensor | None,
-    reverse: bool,
-    parameters: Mapping[str, Tensor],
-    wanted: tuple[str, ...],
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The definition: one `step` after another. Returns last states, and all wanted values."""
-    T = x.shape[0]
-    zeros = {k: x.new_zeros(x.shape[1], cell.sizes[n]) for k, n in cell.states.items()}
-    state, restart = state or zeros, restart or zeros
-    real = None
-    if lengths is not None:
-        real = torch.arange(T, device=x.device).unsqueeze(1) < lengths
-        # A masked row still enters the products; zero it, since 0 · NaN would reach the weights.
-        x = torch.where(real.unsqueeze(-1), x, 0)
-        reset = None if reset is None else reset & real
-    p = cell.bind(parameters)
-    history: list[dict[str, Tensor]] = []
-    for t in reversed(range(T)) if reverse else range(T):
-        # Forward, a reset at t cuts t−1 → t; in reverse it cuts t → t−1, that is, t+1 → t is
-        # cut by the reset at t+1.
-        cut = t + 1 if reverse else t
-        if reset is not None and cut < T:
-            new = reset[cut].unsqueeze(-1)
-            state = {k: torch.where(new, restart[k], s) for k, s in state.items()}
-        values = cell.apply_step(p, x[t], *state.values())
-        kept = {k: values[k] for k in wanted}
-        if real is None:
-            state = {k: values[k] for k in state}
-        else:
-            here = real[t].unsqueeze(-1)
-            state = {k: torch.where(here, values[k], s) for k, s in state.items()}
-            kept = {k: torch.where(here, v, 0) for k, v in kept.items()}
-        history.append(kept)
-    if reverse:
-        history.reverse()
-    if not history:  # T = 0: one step on zeros tells the shapes
-        values = cell.apply_step(p, x.new_zeros(x.shape[1:]), *state.values())
-        return state, {k: values[k].new_zeros(0, *values[k].shape) for k in wanted}
-    return state, {k: torch.stack([kept[k] for kept in history]) for k in wanted}
+    last, trace = reference(
+        c.cell,
+        given.x,
+        {k: s for k, s in zip(c.states, given.starts, strict=True) if s is not None},
+        None,
+        dict(zip(c.inputs, given.inputs, strict=True)),
+        c.binding.weights(given.weights, c.shapes),
+        Frame(given.lengths, given.reset, given.reverse, c.wanted, norms),
+    )
+    return [*(trace[k] for k in c.wanted), *last.values()]

@@ -28,6 +28,23 @@ def weights(**changed: torch.Tensor | None) -> dict[str, torch.Tensor]:
     return {k: v for k, v in given.items() if v is not None}
 
 
+class Masked(cells.Elman):
+    inputs = {"m": "H", "clock": "1"}
+
+
+class Clash(cells.Elman):
+    inputs = {"W": "H"}
+
+
+MASKED = Masked(3, 4)
+
+
+def norms() -> recurnn.GradientNorms:
+    found = recurnn.GradientNorms()
+    recurnn.scan(ELMAN, SMALL, gradient_norms=found).output.sum().backward()
+    return found
+
+
 KNOWN = "W_i, U_i, b_i, W_f, U_f, b_f, W_g, U_g, b_g, W_o, U_o, b_o"
 MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
     # cells
@@ -249,6 +266,113 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         lambda: nn.Recurrent(ELMAN, batch_first=True)(SMALL[0]),
         "Elman: the input must have three dimensions.\n"
         "  x is [2, 3]; expected [B, T, I] with I = 3.",
+    ),
+    # scan: memory, norms and inputs beside x
+    (
+        ConfigError,
+        scan(ELMAN, SMALL, memory="lo"),
+        "memory: there is no 'lo'.\n  Known: high, low. Did you mean 'low'?",
+    ),
+    (
+        ConfigError,
+        lambda: nn.Recurrent(ELMAN, memory="little")(SMALL),  # type: ignore[arg-type]
+        "memory: there is no 'little'.\n  Known: high, low.",
+    ),
+    (
+        ConfigError,
+        lambda: recurnn.GradientNorms()["h"],
+        "GradientNorms: there are none yet.\n  Give it to recurnn.scan as gradient_norms, and run "
+        "the backward pass of what the scan returned.",
+    ),
+    (
+        ConfigError,
+        lambda: norms()["c"],
+        "GradientNorms: state: there is no 'c'.\n  Known: h.",
+    ),
+    (
+        ConfigError,
+        scan(ELMAN, SMALL, inputs={"m": torch.zeros(2, 4)}),
+        "Elman: the cell declares no inputs beside x; m is given.",
+    ),
+    (
+        ConfigError,
+        scan(MASKED, SMALL, inputs={"mask": torch.zeros(2, 4)}),
+        "Masked: input: there is no 'mask'.\n  Known: m, clock.",
+    ),
+    (
+        ShapeError,
+        scan(MASKED, SMALL),
+        "Masked: an input beside x is missing.\n"
+        "  Give inputs={'m': ...}, [T, B, H] = [5, 2, 4] or [B, H] = [2, 4].",
+    ),
+    (
+        ShapeError,
+        scan(MASKED, SMALL, inputs={"m": torch.zeros(2, 4), "clock": torch.zeros(5, 2)}),
+        "Masked: the input clock does not fit x.\n"
+        "  clock is [5, 2]; expected [T, B, 1] = [5, 2, 1] or [B, 1] = [2, 1], because x is "
+        "[5, 2, 3].",
+    ),
+    (
+        ShapeError,
+        scan(MASKED, SMALL, inputs={"m": torch.ones(2, 4, dtype=torch.bool)}),
+        "Masked: the input m and x differ in type or device.\n"
+        "  m is torch.bool on cpu; x is torch.float32 on cpu.",
+    ),
+    (
+        ConfigError,
+        lambda: Clash(3, 4),
+        "Clash: the input 'W' needs a name of its own.\n"
+        "  `step` finds it as p.W, beside the weights W, U, b.",
+    ),
+    # stepper
+    (
+        ConfigError,
+        lambda: recurnn.stepper(ELMAN, 0),
+        "stepper: batch_size is 0; expected a whole number of at least 1.",
+    ),
+    (
+        ConfigError,
+        lambda: recurnn.stepper(torch.nn.Linear(3, 4)),
+        "stepper: a Linear has no cell.\n"
+        "  Expected a cell, a recurnn.nn.Recurrent, or a recurnn.nn.RNN, GRU or LSTM.",
+    ),
+    (
+        ConfigError,
+        lambda: recurnn.stepper(nn.GRU(3, 4, bidirectional=True)),
+        "stepper: a bidirectional GRU cannot be run step by step.\n"
+        "  It begins at the last step of a sequence, which is not there yet.",
+    ),
+    (
+        ConfigError,
+        lambda: recurnn.stepper(nn.Recurrent(ELMAN, reverse=True)),
+        "stepper: a layer with reverse=True cannot be run step by step.\n"
+        "  It begins at the last step of a sequence, which is not there yet.",
+    ),
+    (
+        ShapeError,
+        lambda: recurnn.stepper(ELMAN, 2)(torch.zeros(1, 3)),
+        "stepper: the input does not fit.\n"
+        "  x is [1, 3] of torch.float32 on cpu; expected [B, I] = [2, 3] of torch.float32 on cpu, "
+        "because the stepper was made with batch_size=2 and the Elman has I = 3.",
+    ),
+    (
+        ShapeError,
+        lambda: recurnn.stepper(nn.LSTM(3, 4)).reset(torch.zeros(1, 1, 4)),
+        "stepper: state does not have the states of the cell.\n"
+        "  Expected h, c, in this order or by name.",
+    ),
+    (
+        ShapeError,
+        lambda: recurnn.stepper(nn.GRU(3, 4, num_layers=2)).reset(torch.zeros(1, 1, 4)),
+        "stepper: the state does not fit.\n  h is [1, 1, 4] of torch.float32 on cpu; "
+        "expected [L, B, its size] = [2, 1, 4] of torch.float32 on cpu.",
+    ),
+    (
+        ShapeError,
+        lambda: recurnn.stepper(ELMAN, 2).reset(rows=[0, 2]),
+        "stepper: rows does not fit the batch.\n"
+        "  rows is [0, 2]; expected numbers from 0 to 1, or booleans [B] = [2], because the "
+        "stepper was made with batch_size=2.",
     ),
 ]
 

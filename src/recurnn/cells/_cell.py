@@ -55,6 +55,11 @@ class Weights:
         for name in absent:
             setattr(self, name, 0.0)
 
+    def put(self, inputs: Mapping[str, Any]) -> None:
+        """The inputs beside x, as they are at this step: ``p.m``, [B, its size]."""
+        for name, value in inputs.items():
+            setattr(self, name, value)
+
     def __getattr__(self, name: str) -> Any:  # keeps type checkers content with p.W_i
         if name.startswith("__"):
             raise AttributeError(name)
@@ -108,6 +113,8 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
             there are; and so with `gates` and `start`.
         states: state name to the letter of its size, in the order in which `step` takes them.
         gates: the other values that `step` returns and that can be asked for at every time step.
+        inputs: what arrives at each step beside x, such as a mask: name to the letter of its size,
+            ``"1"`` for one number a row; `step` finds it as ``p.name``, [B, its size].
         output: the state that the layer above sees.
         start: initial values of weights that no general scheme fits (a gain starts at one).
 
@@ -137,6 +144,7 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
     weights: Mapping[str, str]
     states: ClassVar[Mapping[str, str]] = {"h": "H"}
     gates: tuple[str, ...] = ()
+    inputs: Mapping[str, str] = {}
     output: ClassVar[str] = "h"
     start: Mapping[str, _init.Scheme] = {}
 
@@ -159,7 +167,13 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
                 '  Give it `weights`, name to shape, such as {"W": "H I", "U": "H H", "b": "H"}.'
             )
         letters_used = set(" ".join(self.weights.values()).split()) - {"1"}
-        letters_used |= set(self.states.values())
+        letters_used |= set(self.states.values()) | (set(self.inputs.values()) - {"1"})
+        for key in self.inputs:
+            if key in self.weights or not key.isidentifier():
+                raise ConfigError(
+                    f"{name}: the input {key!r} needs a name of its own.\n"
+                    f"  `step` finds it as p.{key}, beside the weights {', '.join(self.weights)}."
+                )
         for option in sizes:
             if option not in letters_used:
                 raise one_of(f"{name}: option", option, self._options())
@@ -257,9 +271,17 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
                     )
         return values
 
-    def forward(self, x: Tensor, *states: Tensor) -> dict[str, Tensor]:
-        """One step with the cell's own weights; same arguments as `step` after p."""
-        return self.apply_step(self.bind(), x, *states)
+    def forward(self, x: Tensor, *states: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
+        """One step with the cell's own weights; same arguments as `step` after p.
+
+        Args:
+            x: input, [B, I].
+            *states: each state, [B, its size].
+            **inputs: each of `inputs`, [B, its size].
+        """
+        p = self.bind()
+        p.put(inputs)
+        return self.apply_step(p, x, *states)
 
     @classmethod
     def equations(cls) -> str:

@@ -1,15 +1,25 @@
 """The recurrence compiler: from a cell's step to fused kernels, forward and backward.
 
 Its stages, each a module: `trace` (step to graph), `differentiate` (its backward), `plan`
-(phases and where values live), `emit_cpp` (C++), `build` (library, cached), `layout` (what a
-kernel is told of one shape of call), `kernel` (text, libraries, calls), `engine` (one operation
-of torch). `show` prints each of them. The headers are what every kernel shares: ``vectors.h``,
-``products.h``, ``threads.h`` and ``recurrence.h``, the loop over time.
+(phases and where values live), `emit_cpp` (C++), `build` (library, cached), `layout` and
+`structures` (what a kernel is told of one shape of call, with `sums` for the gradients of weights),
+`kernel` (text and libraries), `engine` (which cells have
+one), `calls` (tensors in, tensors out), `segments` (the same with less kept), `operation` (one
+operation of torch) and `stepping` (one step a call). `show` prints the first of them. The headers
+are what every kernel shares: ``vectors.h``, ``products.h``, ``threads.h`` and ``recurrence.h``,
+the loop over time.
 """
 
 from recurnn.compiler.binding import Binding, Bound, Piece
-from recurnn.compiler.engine import prepare, run
+from recurnn.compiler.calls import Given
+from recurnn.compiler.engine import Compiled, prepare
+from recurnn.compiler.operation import run
 from recurnn.compiler.ops import Unsupported
+from recurnn.compiler.segments import Segment, segments_of
 from recurnn.compiler.show import Summary, show, summary
+from recurnn.compiler.stepping import Steps
 
-__all__ = ["Binding", "Bound", "Piece", "prepare", "run", "show", "summary", "Summary", "Unsupported"]
+__all__ = [
+    "Binding", "Bound", "Compiled", "Given", "Piece", "Segment", "Steps", "Summary", "Unsupported",
+    "prepare", "run", "segments_of", "show", "summary",
+]  # fmt: skip

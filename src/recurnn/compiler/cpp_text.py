@@ -79,6 +79,7 @@ def tile_text(
     U: str,
     lines: list[str],
     inner: list[str],
+    outer: tuple[list[str], list[str]],
     *,
     sizes: tuple[str, str],
     units: str,
@@ -92,6 +93,7 @@ def tile_text(
         U: the vectors in a panel, as C++.
         lines: what makes the products.
         inner: the body for one row and one vector.
+        outer: the names that it uses: of vectors, and of arrays of the row.
         sizes: the sizes that the products use, and those that the body uses, as C++.
         units: the number of units, as C++.
     """
@@ -103,17 +105,20 @@ def tile_text(
     room = "".join(
         f"        V product{k}[M * {count} * U];\n" for k, count in enumerate(counts)
     ) + ("        const T* operand[M];\n" if counts else "")
+    vectors = "".join(f"        {line}\n" for line in outer[0])
+    streams = "".join(f"            {line}\n" for line in outer[1])
     passed = "".join(f", product{k}" for k in range(len(counts)))
     taken = "".join(f", const V* product{k}" for k in range(len(counts)))
     return f"""struct {name} {{
     static constexpr int letter = {letter}, U = {U}, M = {most};
     static void body(const Scan& scan, Row* row, int M_, int N, int panel{taken}) {{
         {sizes[1]}
-        for (int m_ = 0; m_ < M_; m_++)
-            for (int n_ = 0; n_ < N; n_++) {{
+{vectors}        for (int m_ = 0; m_ < M_; m_++) {{
+{streams}            for (int n_ = 0; n_ < N; n_++) {{
                 const int unit = (panel * U + n_) * LANES, left = {units} - unit;
 {body}
             }}
+        }}
     }}
     static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {{
         {sizes[0]}

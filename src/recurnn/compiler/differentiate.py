@@ -26,6 +26,8 @@ class Backward:
         vectors: by vector, its gradient in one row at one step.
         saved: the forward values to keep from the forward pass.
         seeds: the states and gates whose gradient comes in at every step.
+        norms: by state, Σ (dL/dstate)² over its units; empty if not asked for.
+        inputs: by input beside x, its gradient; empty if not asked for.
     """
 
     graph: Graph
@@ -36,14 +38,21 @@ class Backward:
     vectors: dict[str, Value]
     seeds: tuple[str, ...]
     saved: list[Value] = field(default_factory=list)
+    norms: dict[str, Value] = field(default_factory=dict)
+    inputs: dict[str, Value] = field(default_factory=dict)
 
 
-def differentiate(step: Step, seeds: tuple[str, ...]) -> Backward:
+MORE = ("norms", "inputs")
+"""What a backward step can give beside the gradients of x, of states and of weights."""
+
+
+def differentiate(step: Step, seeds: tuple[str, ...], more: tuple[str, ...] = ()) -> Backward:
     """Reverse-mode derivative of a step.
 
     Args:
         step: the step; its graph grows by the backward values.
         seeds: the states and gates that are outputs at every step and may have a gradient.
+        more: some of `MORE`.
 
     Raises:
         Unsupported: the input is used other than in products.
@@ -70,6 +79,8 @@ def differentiate(step: Step, seeds: tuple[str, ...]) -> Backward:
         g = _sum_up(G, value, parts.get(value, []), terms.get(value, []))
         if g is None:
             continue
+        if "norms" in more:
+            _square(step, result, value, g)
         if value.op == "product":
             ((matrix, transposed, operand),) = value.data
             # dL/dW of W h is dz ⊗ h; of Wᵀ h it is h ⊗ dz. A copy of h lies with the other dz.
@@ -79,7 +90,7 @@ def differentiate(step: Step, seeds: tuple[str, ...]) -> Backward:
             result.outer.setdefault(matrix, []).append(pair)
             if operand in state_of and not transposed:
                 result.past[state_of[operand]].append((matrix, g))
-            elif operand.op != "x":
+            elif operand.op not in (("x",) if "inputs" in more else ("x", "input")):
                 terms.setdefault(operand, []).append((matrix, not transposed, g))
         elif value.op == "sum":
             parts.setdefault(value.args[0], []).append(g)
@@ -87,6 +98,9 @@ def differentiate(step: Step, seeds: tuple[str, ...]) -> Backward:
             result.vectors[value.data] = g
         elif value.op == "state":
             result.carries[value.data] = g
+        elif value.op == "input":
+            if "inputs" in more:
+                result.inputs[value.data] = g
         elif value.op == "x":
             raise Unsupported("the step uses its input other than in products")
         elif value.op in OPS:
@@ -97,6 +111,17 @@ def differentiate(step: Step, seeds: tuple[str, ...]) -> Backward:
                     parts.setdefault(a, []).append(_fit(G, ga, a))
     result.saved = _choose_saved(step, result, forward)
     return result
+
+
+def _square(step: Step, result: Backward, value: Value, g: Value) -> None:
+    """The sum of squares of a gradient, for each state that this value is."""
+    G = step.graph
+    for k, new in step.states.items():
+        if new is not value:
+            continue
+        if value.op == "state":  # its gradient is not complete before the step before
+            raise Unsupported(f"the step hands on {k} as it came, whose gradient has no norm here")
+        result.norms[k] = G.make("sum", G.apply("mul", g, g), width="1")
 
 
 def _sum_up(
@@ -123,8 +148,9 @@ def roots(backward: Backward) -> list[Value]:
     """Every value that the backward step must produce."""
     pairs = [pair for pairs in backward.outer.values() for pair in pairs]
     dz = [g for g, _ in pairs]
-    operands = [v for _, v in pairs if v.op not in ("x", "state")]
-    return [*backward.carries.values(), *dz, *backward.vectors.values(), *operands]
+    operands = [v for _, v in pairs if v.op not in ("x", "input", "state")]
+    more = [*backward.norms.values(), *backward.inputs.values()]
+    return [*backward.carries.values(), *dz, *backward.vectors.values(), *operands, *more]
 
 
 def _choose_saved(step: Step, backward: Backward, forward: list[Value]) -> list[Value]:
@@ -148,7 +174,7 @@ def _choose_saved(step: Step, backward: Backward, forward: list[Value]) -> list[
     saved: list[Value] = []
 
     def can_make(value: Value) -> bool:
-        if value in known or value.op in ("vector", "constant", "width"):
+        if value in known or value.op in ("input", "vector", "constant", "width"):
             return True
         if value.op in ("product", "sum", "x"):
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from recurnn.compiler.cpp_text import RESERVED, tile_text
@@ -72,6 +73,9 @@ def _homes(plan: Plan, group: Group) -> dict[Value, list[Place]]:
     return {v: [plan.homes[v]] for v in group.outputs}
 
 
+LOCAL = "at_{}"
+"""The local name of a stream's place in the present row."""
+
 PADDED = frozenset(["hoisted", "saved", "kept", "dz", "past", "operands", "sums"])
 """The streams whose rows are whole vectors, so that nothing in them needs an end."""
 
@@ -117,11 +121,12 @@ class _Writer:
                 names.append(f"room_{letter} = padded(size_{letter})")
         return f"const int {', '.join(names)};" if names else ""
 
-    def pointer(self, place: Place, row: str = "row[m_]") -> str:
+    def pointer(self, place: Place, row: str = "row[m_].p[{}]") -> str:
+        """Where a value begins in the present row; in a body, `row` is a local name."""
         counts = {w: place.before.count(w) for w in dict.fromkeys(place.before)}
         rooms = {w: "LANES" if w == "1" else f"room_{w}" for w in counts}
         at = " + ".join(f"{n} * {rooms[w]}" if n > 1 else rooms[w] for w, n in counts.items())
-        return f"{row}.p[{place.stream}]" + (f" + {at}" if at else "")
+        return row.format(place.stream) + (f" + {at}" if at else "")
 
     def read(self, value: Value) -> str:
         """A value from where it lives."""
@@ -132,16 +137,16 @@ class _Writer:
             return f"T({self.size(value.data)})"
         if value.width == "1":
             if value in plan.homes:
-                return f"broadcast(({self.pointer(plan.homes[value])})[0])"
+                return f"broadcast(({self.pointer(plan.homes[value], LOCAL)})[0])"
             return f"broadcast(row[m_].s[{self.scalar(value)}])"
         if value.op == "vector":
-            return f"load(scan.vector[{self.vectors.index(value.data)}] + unit)"
+            return f"load(vector_{self.vectors.index(value.data)} + unit)"
         place = (
             Place(f"{value.op}_{value.data}")
             if value.op in ("carry", "seed")
             else (plan.homes[value])
         )
-        return f"load({self.pointer(place)} + unit{self.end(place)})"
+        return f"load({self.pointer(place, LOCAL)} + unit{self.end(place)})"
 
     def end(self, place: Place) -> str:
         return "" if place.stream in PADDED else ", left"
@@ -149,14 +154,25 @@ class _Writer:
     def scalar(self, value: Value) -> int:
         return self.scalar_slots.setdefault(value, len(self.scalar_slots))
 
-    def argument(self, value: Value, here: dict[Value, str]) -> str:
+    def argument(self, value: Value, here: dict[Value, str], inner: list[str]) -> str:
+        """A value as an operand; what is read from an array is read once, in a line of its own."""
+        if value not in here and value.width != "1":
+            here[value] = self.local(value)
+            inner.append(f"V {here[value]} = {self.read(value)};")
         text = here.get(value) or self.read(value)
         return f"broadcast({text})" if value.op in ("constant", "width") else text
 
-    def expression(self, value: Value, here: dict[Value, str]) -> str:
-        if value.op == "spread":
-            return self.argument(value.args[0], here)
-        return OPS[value.op].cpp.format(*(self.argument(a, here) for a in value.args))
+    def local(self, value: Value) -> str:
+        """The name of a value in a body."""
+        if value in self.names:
+            return self.names[value]
+        leaf = value.op in ("carry", "seed", "state", "vector")
+        return f"{value.op}_{value.data}_" if leaf else f"v{value.index}"
+
+    def expression(self, value: Value, here: dict[Value, str], inner: list[str]) -> str:
+        """The C++ of one operation; lines that its operands need are put into `inner` first."""
+        arguments = [self.argument(a, here, inner) for a in value.args]
+        return arguments[0] if value.op == "spread" else OPS[value.op].cpp.format(*arguments)
 
     # ---- pieces of text
 
@@ -178,24 +194,39 @@ class _Writer:
         for value in body.values:
             if value.op in ("vector", "constant", "width"):
                 continue
-            leaf = value.op in ("carry", "seed", "state", "product")
-            named = value.op == "product" or not leaf
-            here[value] = self.name(value) if named else f"{value.op}_{value.data}_"
-            made = self.read(value) if leaf else self.expression(value, here)
-            inner.append(f"V {here[value]} = {made};")
+            if value.op in ("carry", "seed", "state", "product"):
+                self.argument(value, here, inner)
+            else:
+                made = self.expression(value, here, inner)
+                here[value] = self.local(value)
+                inner.append(f"V {here[value]} = {made};")
             inner += self.after(value, here, stores)
         for value in body.sums:
-            (summed,) = value.args
-            term = here.get(summed) or self.read(summed)
+            term = self.argument(value.args[0], here, inner)
             inner.append(f"row[m_].s[{self.scalar(value)}] += total({term}, left);")
         return "\n".join(structs) + tile_text(
-            name, self.letters.index(body.units), counts, U, lines, inner,
+            name, self.letters.index(body.units), counts, U, lines, inner, self.locals(inner),
             sizes=(
                 self.sizes("\n".join(lines)),
                 self.sizes("\n".join([*inner, self.size(body.units)])),
             ),
             units=self.size(body.units),
         )  # fmt: skip
+
+    def locals(self, lines: list[str]) -> tuple[list[str], list[str]]:
+        """The local names of the arrays that some lines use: of vectors, and of the row's."""
+        text = "\n".join(lines)
+        vectors = [
+            f"const T* const vector_{k} = scan.vector[{k}];  // {name}"
+            for k, name in enumerate(self.vectors)
+            if re.search(rf"\bvector_{k}\b", text)
+        ]
+        streams = [
+            f"T* const at_{s} = row[m_].p[{s}];"
+            for s in self.plan.streams
+            if re.search(rf"\bat_{s}\b", text)
+        ]
+        return vectors, streams
 
     def products(self, name: str, k: int, group: Group) -> list[str]:
         """The lines that make the products of a group in a tile."""
@@ -218,13 +249,13 @@ class _Writer:
     ) -> list[str]:
         """Where a value that has just been computed is written."""
         lines = [
-            f"store({self.pointer(place)} + unit, {here[value]}{self.end(place)});"
+            f"store({self.pointer(place, LOCAL)} + unit, {here[value]}{self.end(place)});"
             for place in stores.get(value, [])
         ]
         for k, (_vector, summed) in enumerate(self.plan.sums.items()):
             if summed is value:
                 place = self.sum_place(k)
-                at = f"{self.pointer(place)} + unit"
+                at = f"{self.pointer(place, LOCAL)} + unit"
                 lines.append(f"store({at}, load({at}) + {here[value]});")
         return lines
 
@@ -234,11 +265,12 @@ class _Writer:
 
     def scalars(self, k: int, values: list[Value]) -> str:
         """The numbers for each row that a phase starts with."""
-        lines = []
+        lines: list[str] = []
         for value in values:
             if value.op in ("sum", "constant", "width") or value in self.plan.homes:
                 continue
-            lines.append(f"row[m_].s[{self.scalar(value)}] = ({self.expression(value, {})})[0];")
+            made = self.expression(value, {}, lines)
+            lines.append(f"row[m_].s[{self.scalar(value)}] = ({made})[0];")
         for value in values:
             for place in self.plan.stores.get(value, []):
                 lines.append(f"({self.pointer(place)})[0] = row[m_].s[{self.scalar(value)}];")

@@ -16,10 +16,7 @@ from recurnn.compiler.cpp_text import runtime
 from recurnn.compiler.differentiate import Backward, differentiate
 from recurnn.compiler.emit_cpp import Emitted, emit
 from recurnn.compiler.layout import (
-    MOST_EXTRA,
     Builder,
-    Layout,
-    Shape,
     array_names,
     backward_layout,
     forward_layout,
@@ -28,6 +25,7 @@ from recurnn.compiler.layout import (
 )
 from recurnn.compiler.ops import Unsupported
 from recurnn.compiler.plan import Plan, plan_backward, plan_forward
+from recurnn.compiler.structures import MOST_EXTRA, Layout, Shape
 from recurnn.compiler.trace import Step, trace
 
 REALS = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "float"}
@@ -46,21 +44,24 @@ class Kernel:
         dtype: float32, float64 or bfloat16.
         wanted: the states and gates that are given, and may have a gradient, at every step.
         step: the traced step, where it was traced already; its graph grows by the derivative.
+        more: what the backward step gives beside the usual gradients; see `differentiate`.
 
     Raises:
         Unsupported: the step cannot be compiled, with the reason.
     """
 
     def __init__(
-        self, cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], step: Step | None = None
-    ) -> None:
+        self, cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], step: Step | None = None,
+        more: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         if dtype not in REALS:
             raise Unsupported(f"there is no kernel for {dtype}")
         self.step = step or trace(cell)
-        self.back: Backward = differentiate(self.step, wanted)
+        self.back: Backward = differentiate(self.step, wanted, more)
         observed = tuple(k for k in wanted if k not in self.step.states)
         if sum(len(pairs) - 1 for pairs in self.back.outer.values()) > MOST_EXTRA:
             raise Unsupported("the step uses its matrices too many times")
+        self.real = torch.float32 if dtype == torch.bfloat16 else dtype
         self.wanted, self.dtype, self.name = wanted, dtype, type(cell).__name__
         self.plans: dict[str, Plan] = {
             "forward": plan_forward(self.step, self.back.saved, observed),
@@ -115,9 +116,10 @@ class Kernel:
             binding: where the weights lie.
         """
         keep = kind != "inference"
-        names = array_names(list(self.step.states), self.wanted, binding.tensors, keep=keep)
+        states, tensors = list(self.step.states), binding.tensors
+        names = array_names(states, list(self.step.inputs), self.wanted, tensors, keep=keep)
         if kind == "backward":
-            names += gradient_names(list(self.step.states), self.wanted, binding.tensors)
+            names += gradient_names(states, self.wanted, tensors, self.back)
         build = Builder(
             self.plans[kind], self.emitted[kind], sizes, self.lanes, self.outer_room, shape,
             binding, names,
@@ -134,9 +136,13 @@ class Kernel:
             layout: of this shape of call.
             tensors: what the layout's arrays are, in its order; None for what is absent.
         """
-        call = self._calls.get(kind)
-        if call is None:
-            call = self._calls[kind] = getattr(self.library(kind), kind)
-            call.argtypes, call.restype = (ctypes.c_void_p, ctypes.c_void_p), None
+        call = self._calls.get(kind) or self.entry(kind)
         addresses = [None if t is None else t.data_ptr() for t in tensors]
         call(layout.address, layout.addresses(*addresses))
+
+    def entry(self, kind: str) -> Any:
+        """The C function of a kernel: of a call's structure and the addresses of its arrays."""
+        if kind not in self._calls:
+            call = self._calls[kind] = getattr(self.library(kind), kind)
+            call.argtypes, call.restype = (ctypes.c_void_p, ctypes.c_void_p), None
+        return self._calls[kind]

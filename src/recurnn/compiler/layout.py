@@ -1,127 +1,37 @@
-"""What a kernel is told of one shape of call: the C structures of recurrence.h.
+"""Where everything lies that a kernel needs in one shape of call: streams, weights, scratch.
 
 A `Layout` is made once for each combination of sizes, strides and options and then only read;
-what changes from call to call are the addresses of the arrays, in the order of `Layout.arrays`.
+what changes from call to call are the addresses of the arrays, in the order of `array_names`.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from recurnn.compiler.binding import Binding
 from recurnn.compiler.differentiate import Backward
 from recurnn.compiler.emit_cpp import Emitted
-from recurnn.compiler.ops import Value
-from recurnn.compiler.plan import Group, Plan, dz_place
-
-P, I64, I32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
-SCRATCH, ZEROS, NONE = -1, -2, -1
-MOST_EXTRA = 16  # matrices that a step uses twice, each use beyond the first
-ALIGNED = 16  # elements: every piece of the scratch begins on a whole vector
-
-
-def _structure(name: str, *fields: str) -> Any:
-    """A C structure of 64-bit numbers."""
-    return type(name, (ctypes.Structure,), {"_fields_": [(f, I64) for f in fields]})
-
-
-PlaceAt = _structure(
-    "PlaceAt", "array", "offset", "time", "row", "wrap", "shift", "first", "first_row"
+from recurnn.compiler.plan import Group, Plan
+from recurnn.compiler.structures import (
+    ALIGNED,
+    I32,
+    I64,
+    MOST_EXTRA,
+    NONE,
+    SCRATCH,
+    ZEROS,
+    Call,
+    Layout,
+    MatrixAt,
+    P,
+    PlaceAt,
+    Shape,
+    VectorAt,
+    share_pool,
 )
-MatrixAt = _structure("MatrixAt", "array", "offset", "unit_stride", "k_stride")
-VectorAt = _structure("VectorAt", "one", "two", "offset_one", "offset_two")
-FactorAt = _structure("FactorAt", "stream", "offset", "width")
-SumAt = _structure("SumAt", "array", "offset", "stride", "copy", "copy_offset")
-RowSumAt = _structure(
-    "RowSumAt", "offset", "width", "array", "array_offset", "copy", "copy_offset"
-)
-
-
-class Columns(ctypes.Structure):
-    """The dz of one product: where in its row, and how many."""
-
-    _fields_ = (("at", I64), ("count", I32))
-
-
-class Call(ctypes.Structure):
-    """Everything that stays the same from call to call; see recurrence.h."""
-
-    _fields_ = (
-        ("T", I64), ("B", I64), ("size", P), ("stream", P), ("vector", P), ("vector_at", P),
-        ("vector_size", P), ("matrix", P), ("packed_at", P), ("columns", P),
-        ("factor", P), ("sum", P), ("row_sum", P),
-        ("dz", I64), ("sums_at", I64), ("sums_room", I64), ("zeros_at", I64), ("zeros", I64),
-        ("outer_at", I64), ("length", I64), ("reset", I64),
-        ("vectors", I32), ("blocks", I32), ("factors", I32), ("row_sums", I32),
-        ("descending", I32), ("reverse", I32), ("threads", I32), ("pool", I32),
-        ("split_units", I32), ("chunk", I32), ("wants_x", I32),
-    )  # fmt: skip
-
-
-class Shape(NamedTuple):
-    """What a layout depends on.
-
-    Attributes:
-        T: steps.
-        B: rows.
-        strides: of step and row, of x and then of each gradient that comes in; None: not given.
-        starts: for each state, whether its initial value is given.
-        lengths: whether rows have lengths.
-        reset: whether there are resets.
-        reverse: whether from the last step to the first.
-        threads: the most to use.
-        wants: backward: whether a gradient is wanted, of x and then of each tensor of weights.
-        lasts: backward: for each state, whether the gradient of its last value is given.
-    """
-
-    T: int
-    B: int
-    strides: tuple[tuple[int, int] | None, ...]
-    starts: tuple[bool, ...]
-    lengths: bool
-    reset: bool
-    reverse: bool
-    threads: int
-    wants: tuple[bool, ...] = ()
-    lasts: tuple[bool, ...] = ()
-
-
-@dataclass
-class Layout:
-    """One shape of call, ready but for the addresses.
-
-    Attributes:
-        call: the structure.
-        addresses: makes the C array of the addresses that a call takes.
-        scratch: how many elements of working memory a call needs.
-        extra: backward: (tensor, row, rows) of gradients that come in a second part, to be added.
-    """
-
-    call: Call
-    addresses: Any
-    scratch: int
-    extra: list[tuple[int, int, int]] = field(default_factory=list)
-    keep: list[Any] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        """The address of the structure, which lives as long as this."""
-        self.address = ctypes.addressof(self.call)
-
-
-_forked = False
-
-
-def _in_child() -> None:
-    global _forked  # noqa: PLW0603 - a process forks at most into itself
-    _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+from recurnn.compiler.sums import Sums
 
 
 class Builder:
@@ -190,6 +100,12 @@ class Builder:
         self.places[stream] = PlaceAt(
             SCRATCH, at, self.shape.B * n, n, steps - 1, shift, start, n
         )  # fmt: skip
+
+    def inputs(self) -> None:
+        """The streams over what arrives at each step beside x."""
+        names = [k for k in self.plan.streams if k.startswith("input_")]
+        for stream, strides in zip(names, self.shape.inputs, strict=True):
+            self.given(stream, f"input {stream[6:]}", strides)
 
     def again(self, stream: str, of: str, *, shift: int, first: str = "") -> None:
         """The same array as another stream's, a step before or after."""
@@ -288,8 +204,9 @@ class Builder:
             length=self.number("lengths") if s.lengths else NONE,
             reset=self.number("reset") if s.reset else NONE,
             vectors=len(vectors), descending=int(descending), reverse=int(s.reverse),
-            threads=threads, pool=int(not _forked), split_units=int(split), chunk=chunk, **more,
+            threads=threads, split_units=int(split), chunk=chunk, **more,
         )  # fmt: skip
+        share_pool(call)
         addresses = P * (len(self.arrays) + MOST_EXTRA)
         return Layout(call, addresses, self.used + self.lanes, keep=self.keep)
 
@@ -305,12 +222,14 @@ def power_of_two(n: float) -> int:
 
 
 def array_names(
-    states: Sequence[str], wanted: Sequence[str], tensors: int, *, keep: bool
-) -> list[str]:
+    states: Sequence[str], inputs: Sequence[str], wanted: Sequence[str], tensors: int, *,
+    keep: bool,
+) -> list[str]:  # fmt: skip
     """The arrays of a forward call in their order; with `keep`, those of the backward pass too."""
     return [
         "scratch", "x", "lengths", "reset",
         *(f"start {k}" for k in states),
+        *(f"input {k}" for k in inputs),
         *(f"weight {k}" for k in range(tensors)),
         *(f"{'new' if k in states else 'seen'} {k}" for k in wanted),
         *(f"last {k}" for k in states),
@@ -319,7 +238,9 @@ def array_names(
     ]  # fmt: skip
 
 
-def gradient_names(states: Sequence[str], wanted: Sequence[str], tensors: int) -> list[str]:
+def gradient_names(
+    states: Sequence[str], wanted: Sequence[str], tensors: int, back: Backward
+) -> list[str]:
     """What a backward call is given beside the arrays of the forward call."""
     return [
         "dx",
@@ -327,6 +248,8 @@ def gradient_names(states: Sequence[str], wanted: Sequence[str], tensors: int) -
         *(f"gradient last {k}" for k in states),
         *(f"first {k}" for k in states),
         *(f"gradient {k}" for k in range(tensors)),
+        *(f"norm {k}" for k in back.norms),
+        *(f"gradient input {k}" for k in back.inputs),
         *(f"extra {k}" for k in range(MOST_EXTRA)),
     ]
 
@@ -343,6 +266,7 @@ def forward_layout(build: Builder, shapes: Mapping[str, tuple[int, ...]]) -> Lay
     chunk = min(power_of_two(65536 / max(s.B * room, 1)), power_of_two(max(s.T, 1)))
     assert s.strides[0] is not None
     build.given("x", "x", s.strides[0])
+    build.inputs()
     build.ring("hoisted", room, chunk)
     back = 1 if s.reverse else -1
     for given, (k, width) in zip(s.starts, plan.last.items(), strict=True):
@@ -383,6 +307,11 @@ def backward_layout(
     x_strides, *seed_strides = s.strides
     assert x_strides is not None
     build.given("x", "x", x_strides)
+    build.inputs()
+    for k in back.norms:
+        build.whole(f"norm_{k}", f"norm {k}", 1)
+    for k, g in back.inputs.items():
+        build.whole(f"dinput_{k}", f"gradient input {k}", 1 if g.width == "1" else sizes[g.width])
     build.whole("dx", "dx", sizes["I"])
     widths = {k: sizes[v.width] for k, v in back.gradients.items()}
     for k, start, last in zip(states, s.starts, s.lasts, strict=True):
@@ -407,7 +336,7 @@ def backward_layout(
     build.ring("kept", build.room("kept"), 1)
     sums = max(build.offset([v.width for v in plan.sums.values()]), 1)
     build.ring("sums", sums, 1)
-    tables = _Sums(build, shapes, back)
+    tables = Sums(build, shapes, back)
     layout = build.finish(
         shapes, descending=not s.reverse, chunk=chunk, wants_x=int(s.wants[0]),
         dz=plan.streams.index("dz"),
@@ -415,80 +344,3 @@ def backward_layout(
     )  # fmt: skip
     layout.extra = tables.extra
     return layout
-
-
-class _Sums:
-    """Which dz is summed with which factor into which gradient."""
-
-    def __init__(
-        self, build: Builder, shapes: Mapping[str, tuple[int, ...]], back: Backward
-    ) -> None:
-        self.build, self.shapes, self.back = build, shapes, back
-        self.extra: list[tuple[int, int, int]] = []
-
-    def fields(self) -> dict[str, Any]:
-        """The fields of the call."""
-        build, plan = self.build, self.build.plan
-        into: dict[tuple[Value, Value | None], Any] = {}
-        for matrix, pairs in self.back.outer.items():
-            for nth, (dz, operand) in enumerate(pairs):
-                into[dz, operand] = self.place(matrix, second=nth > 0)
-        for vector, dz in plan.columns.items():
-            into[dz, None] = self.place(vector)
-        into = {k: v for k, v in into.items() if v is not None}
-        blocks = list(dict.fromkeys(dz for dz, _ in into))
-        factors = list(dict.fromkeys(operand for _, operand in into))
-        no_sum = SumAt(NONE, 0, 0, NONE, 0)
-        row_sums, before = [], []
-        for vector, value in plan.sums.items():
-            place = self.place(vector)
-            if place is not None:
-                row_sums.append(
-                    RowSumAt(
-                        build.offset(before), build.sizes[value.width], place.array, place.offset,
-                        place.copy, place.copy_offset,
-                    )
-                )  # fmt: skip
-            before.append(value.width)
-        return {
-            "columns": build.table(
-                Columns,
-                [
-                    Columns(build.offset(dz_place(plan, dz).before), build.sizes[dz.width])
-                    for dz in blocks
-                ],
-            ),
-            "factor": build.table(FactorAt, [self.factor(v) for v in factors]),
-            "sum": build.table(SumAt, [into.get((b, f), no_sum) for b in blocks for f in factors]),
-            "row_sum": build.table(RowSumAt, row_sums),
-            "blocks": len(blocks), "factors": len(factors), "row_sums": len(row_sums),
-        }  # fmt: skip
-
-    def place(self, name: str, *, second: bool = False) -> Any | None:
-        """Where the gradient of a weight goes; None if nobody wants it."""
-        pieces, shape = self.build.pieces[name], self.shapes[name]
-        wants = self.build.shape.wants[1:]
-        stride = shape[1] if len(shape) == 2 else 1
-        wanted = [p for p in pieces if wants[p.tensor]]
-        if not wanted:
-            return None
-        if second:  # the same matrix multiplies two things in a step: a sum of its own for each
-            array = self.build.number(f"extra {len(self.extra)}")
-            self.extra.append((pieces[0].tensor, pieces[0].row, shape[0]))
-            return SumAt(array, 0, stride, NONE, 0)
-        at = [self.build.number(f"gradient {p.tensor}") for p in wanted] + [NONE]
-        rows = [p.row * stride for p in wanted] + [0]
-        return SumAt(at[0], rows[0], stride, at[1], rows[1])
-
-    def factor(self, operand: Value | None) -> Any:
-        """Where the operand of a product is found at each step; None: ones."""
-        plan, build = self.build.plan, self.build
-        if operand is None:
-            return FactorAt(0, 0, 0)
-        width = build.sizes[operand.width]
-        if operand.op == "x":
-            return FactorAt(plan.streams.index("x"), 0, width)
-        place = plan.homes.get(operand)
-        if place is None or place.stream == "kept":
-            place = next(p for p in plan.stores[operand] if p.stream == "operands")
-        return FactorAt(plan.streams.index(place.stream), build.offset(place.before), width)

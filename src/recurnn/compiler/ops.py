@@ -21,8 +21,8 @@ class Value:
     """A node of the graph of a step.
 
     Attributes:
-        op: a row of `OPS`, or a leaf: ``x``, ``state``, ``vector``, ``constant``, ``width``,
-            ``carry``, ``seed``, ``saved``, ``past``; or ``product`` or ``sum``.
+        op: a row of `OPS`, or a leaf: ``x``, ``input``, ``state``, ``vector``, ``constant``,
+            ``width``, ``carry``, ``seed``, ``saved``, ``past``; or ``product`` or ``sum``.
         args: the values it is computed from.
         width: the letter of its number of units; ``"1"`` for one number a row.
         data: a leaf's name or number; for a product its terms (matrix, transposed, operand).

@@ -132,6 +132,7 @@ def plan_forward(step: Step, saved: list[Value], observed: tuple[str, ...]) -> P
     """
     plan = Plan("forward")
     plan.streams = ["x", "hoisted"]
+    _place_inputs(plan, step)
     for k, old in step.old.items():
         plan.homes[old] = Place(f"old_{k}")
         plan.stores.setdefault(step.states[k], []).append(Place(f"new_{k}"))
@@ -156,6 +157,12 @@ def plan_forward(step: Step, saved: list[Value], observed: tuple[str, ...]) -> P
     return plan
 
 
+def _place_inputs(plan: Plan, step: Step) -> None:
+    for name, value in step.inputs.items():
+        plan.homes[value] = Place(f"input_{name}")
+        plan.streams.append(f"input_{name}")
+
+
 def plan_backward(step: Step, backward: Backward) -> Plan:
     """The phases of a backward step.
 
@@ -169,6 +176,13 @@ def plan_backward(step: Step, backward: Backward) -> Plan:
         plan.homes[step.states[k]] = Place(f"new_{k}")
         plan.streams += [f"old_{k}", f"new_{k}", f"carry_{k}"]
     plan.streams += [f"seed_{k}" for k in backward.seeds]
+    _place_inputs(plan, step)
+    for k, value in backward.norms.items():
+        plan.stores.setdefault(value, []).append(Place(f"norm_{k}"))
+        plan.streams.append(f"norm_{k}")
+    for k, value in backward.inputs.items():
+        plan.stores.setdefault(value, []).append(Place(f"dinput_{k}"))
+        plan.streams.append(f"dinput_{k}")
     for value in backward.saved:
         plan.homes[value] = plan.slot("saved", value.width)
     for k, value in backward.carries.items():
@@ -182,7 +196,8 @@ def plan_backward(step: Step, backward: Backward) -> Plan:
         if operand.op not in ("x", "state") and operand not in plan.homes:
             plan.stores.setdefault(operand, []).append(plan.slot("operands", operand.width))
     for name, value in backward.vectors.items():
-        (plan.columns if value in plan.stores else plan.sums)[name] = value
+        is_dz = any(place.stream == "dz" for place in plan.stores.get(value, []))
+        (plan.columns if is_dz else plan.sums)[name] = value
     wanted = reachable(roots(backward), set(plan.homes))
     _fill_phases(plan, wanted, backward)
     for k, old in step.old.items():
@@ -235,7 +250,7 @@ def _operand_kind(dz: Value, pairs: list[tuple[Value, Value]]) -> tuple[int, int
     return (1 if len(ops) == 2 else 0 if True in ops else 2, dz.index)
 
 
-LEAVES = ("x", "state", "vector", "constant", "width", "carry", "seed")
+LEAVES = ("x", "input", "state", "vector", "constant", "width", "carry", "seed")
 
 
 def _fill_phases(plan: Plan, wanted: list[Value], backward: Backward | None = None) -> None:

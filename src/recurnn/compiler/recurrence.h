@@ -37,6 +37,7 @@ struct Call {
     int64_t length, reset;         // the arrays of lengths, int64 [B], and resets [T, B], or −1
     int vectors, blocks, factors, row_sums;
     int descending, reverse, threads, pool, split_units, chunk, wants_x;
+    int packed;  // the scratch still holds the weights that an earlier call has laid out in it
 };
 
 constexpr int MOST_VECTORS = 64;
@@ -158,7 +159,7 @@ static void prepare(Shared<K>& s) {
     Scan& c = s.scan;
     const Call& call = c.call;
     c.zeros = c.scratch + call.zeros_at;
-    memset((void*)c.zeros, 0, call.zeros * sizeof(T));
+    if (!call.packed) memset((void*)c.zeros, 0, call.zeros * sizeof(T));
     memset(c.scratch + call.sums_at, 0, call.sums_room * sizeof(T));
     c.stream = s.stream;
     for (int j = 0; j < K::streams; j++) {
@@ -173,11 +174,12 @@ static void prepare(Shared<K>& s) {
     for (int v = 0; v < call.vectors; v++) {  // in whole vectors, so that bodies need no ends
         const VectorPlace& p = call.vector[v];
         T* to = c.scratch + call.vector_at[v];
+        c.vector[v] = to;
+        if (call.packed) continue;
         const T* one = c.at(p.array[0], p.offset[0]);
         const T* two = p.array[1] < 0 ? 0 : c.at(p.array[1], p.offset[1]);
         for (int k = 0; k < call.vector_size[v]; k++) to[k] = two ? one[k] + two[k] : one[k];
         for (int k = call.vector_size[v]; k < padded(call.vector_size[v]); k++) to[k] = 0;
-        c.vector[v] = to;
     }
     c.reset = call.reset < 0 ? 0 : (const uint8_t*)c.address[call.reset];
     c.order = c.length = 0;
@@ -326,8 +328,10 @@ static void work(void* with, Team& team, int member) {
     const Call& call = c.call;
     int members = team.members;
     Team alone = {1, 0, 0};
-    K::pack(c, member, members);
-    team.meet();
+    if (!call.packed) {
+        K::pack(c, member, members);
+        team.meet();
+    }
     // Each member has rows of its own, or all of them have all rows and some of the units each.
     bool units = call.split_units && members > 1;
     Team& together = units ? team : alone;

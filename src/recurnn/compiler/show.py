@@ -10,12 +10,12 @@ from typing import Any
 from recurnn.compiler.differentiate import Backward, differentiate
 from recurnn.compiler.emit_cpp import emit
 from recurnn.compiler.ops import Value, reachable
-from recurnn.compiler.plan import Body, Phase, Plan, plan_backward, plan_forward
+from recurnn.compiler.plan import LEAVES, Body, Phase, Plan, plan_backward, plan_forward
 from recurnn.compiler.trace import Step, trace
 
 INFIX = {"add": ("+", 1), "sub": ("-", 1), "mul": ("*", 2), "div": ("/", 2), "gt": (">", 0)}
 INFIX |= {"ge": (">=", 0)}
-ALWAYS_INLINE = ("x", "state", "vector", "constant", "width", "carry", "seed", "past", "spread")
+ALWAYS_INLINE = (*LEAVES, "past", "spread")
 
 
 class Text:
@@ -59,6 +59,7 @@ class Text:
             return f"({text})" if len(terms) > 1 and strength > 1 else text
         leaves: dict[str, Callable[[], str]] = {
             "x": lambda: "x",
+            "input": lambda: str(value.data),
             "state": lambda: f"old {value.data}",
             "vector": lambda: str(value.data),
             "constant": lambda: f"{value.data:g}",

@@ -31,6 +31,7 @@ class Step:
         output: the state that is the output.
         matrices: matrix name to (rows, columns), as letters.
         vectors: vector name to its letter.
+        inputs: what arrives at each step beside x, by name.
     """
 
     graph: Graph
@@ -40,6 +41,7 @@ class Step:
     output: str
     matrices: dict[str, tuple[str, str]]
     vectors: dict[str, str]
+    inputs: dict[str, Value]
 
     def signature(self) -> tuple[object, ...]:
         """What makes two steps the same: every value, and what is returned under which name."""
@@ -50,6 +52,9 @@ class Step:
     def value(self, name: str) -> Value:
         """The value of a state after the step, or of a gate."""
         return self.states[name] if name in self.states else self.observed[name]
+
+
+NOT_COMPUTED = ("x", "input", "vector", "constant", "width")
 
 
 def trace(cell: Any) -> Step:
@@ -81,10 +86,13 @@ def trace(cell: Any) -> Step:
         else:
             raise Unsupported(f"the weight {name} has {len(shape)} dimensions")
     x = Symbol(graph, (graph.make("x", width="I", data="x"),))
+    inputs = {k: graph.make("input", width=w, data=k) for k, w in cell.inputs.items()}
     old = {k: graph.make("state", width=w, data=k) for k, w in cell.states.items()}
     try:
         symbols = [Symbol(graph, (v,)) for v in old.values()]
-        result = cell.apply_step(cell.bind(weights), x, *symbols)
+        p = cell.bind(weights)
+        p.put({k: Symbol(graph, (v,)) for k, v in inputs.items()})
+        result = cell.apply_step(p, x, *symbols)
     except (Unsupported, RecurnnError):
         raise
     except Exception as error:
@@ -94,7 +102,7 @@ def trace(cell: Any) -> Step:
         if not isinstance(symbol, Symbol) or len(symbol.parts) != 1:
             raise Unsupported(f"the step returns {name} as something that is not one row")
         value = values[name] = symbol.parts[0]
-        if value.width == "1" or value.op in ("x", "vector", "constant", "width"):
+        if value.width == "1" or value.op in NOT_COMPUTED:
             raise Unsupported(f"the step returns {name}, which is not computed for each unit")
         graph.names.setdefault(symbol.parts[0], name)
     states = {k: values[k] for k in old}
@@ -102,7 +110,7 @@ def trace(cell: Any) -> Step:
         if states[name].width != width:
             raise Unsupported(f"the state {name} comes out with width {states[name].width}")
     observed = {k: v for k, v in values.items() if k not in old}
-    return Step(graph, states, old, observed, cell.output, matrices, vectors)
+    return Step(graph, states, old, observed, cell.output, matrices, vectors, inputs)
 
 
 @dataclass(frozen=True)
@@ -299,12 +307,6 @@ def _layer_norm(
     return result if bias is None else result + bias
 
 
-def _log_sigmoid(a: Symbol) -> Symbol:
-    # min(a, 0) − log(1 + exp(−|a|)): neither end overflows
-    small = _pointwise("exp", -_pointwise("abs", a))
-    return _pointwise("minimum", a, 0.0) - _pointwise("log", 1 + small)
-
-
 def _clamp(a: Symbol, min: float | None = None, max: float | None = None) -> Symbol:
     a = a if min is None else _pointwise("clamp_min", a, min)
     return a if max is None else _pointwise("clamp_max", a, max)
@@ -371,7 +373,6 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
     torch.rsub: lambda a, b: b - a,
     torch.Tensor.pow: lambda a, b: a**b,
     torch.pow: lambda a, b: a**b,
-    F.logsigmoid: _log_sigmoid,
     F.silu: lambda a: a * _pointwise("sigmoid", a),
     F.mish: lambda a: a * _pointwise("tanh", _softplus(a)),
     F.gelu: _gelu,

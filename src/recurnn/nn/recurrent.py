@@ -15,6 +15,7 @@ from recurnn.nn.masks import ALL, real_steps
 from recurnn.nn.noise import Noise, drop_input, drop_weights
 from recurnn.nn.options import INITIALS, Zoneout, check_rate, zoneout_rates
 from recurnn.nn.scanned import Lengths
+from recurnn.norms import GradientNorms
 from recurnn.scan import ScanResult, scan
 
 
@@ -26,6 +27,7 @@ class Recurrent(nn.Module):
         batch_first: whether the input and output are [B, T, ...] instead of [T, B, ...].
         reverse: whether to run from the last real step to the first.
         engine: as in `recurnn.scan`.
+        memory: as in `recurnn.scan`.
         initial: states where none are given: ``"zeros"``, or ``"learned"``, which start at zero.
         stateful: whether a call begins where the last one ended; see `reset_states`.
         input_dropout: probability for the input, one mask for all steps.
@@ -53,6 +55,7 @@ class Recurrent(nn.Module):
         batch_first: bool = False,
         reverse: bool = False,
         engine: str = "auto",
+        memory: Literal["high", "low"] = "high",
         initial: str = "zeros",
         stateful: bool = False,
         input_dropout: float = 0.0,
@@ -73,6 +76,7 @@ class Recurrent(nn.Module):
         self.batch_first = batch_first
         self.reverse = reverse
         self.engine = engine
+        self.memory: Literal["high", "low"] = memory
         self.stateful = stateful
         self.input_dropout = input_dropout
         self.state_dropout = state_dropout
@@ -100,8 +104,10 @@ class Recurrent(nn.Module):
         lengths: Lengths = None,
         mask: Tensor | None = None,
         reset: Tensor | None = None,
+        inputs: Mapping[str, Tensor] | None = None,
         return_states: Literal["last", "all"] = "last",
         return_gates: bool = False,
+        gradient_norms: GradientNorms | None = None,
     ) -> ScanResult:
         """Run the layer; see `recurnn.scan`, with [B, T] in place of [T, B] if batch_first.
 
@@ -112,8 +118,11 @@ class Recurrent(nn.Module):
             mask: which steps are real, [T, B], or [B, T] if batch_first; instead of lengths. A
                 step that is not passes the state on, and the output there is zero.
             reset: where a new sequence begins, [T, B], or [B, T] if batch_first.
+            inputs: what the cell declares beside x, [T, B, its size], or [B, T, its size] if
+                batch_first, or [B, its size].
             return_states: ``"all"`` for the states at every step.
             return_gates: whether to return the gates at every step.
+            gradient_norms: as in `recurnn.scan`, [T, B] in any case.
 
         Returns:
             Outputs, final states, and states and gates at every step where asked for.
@@ -130,11 +139,23 @@ class Recurrent(nn.Module):
             x = x.transpose(0, 1)
             reset = None if reset is None else reset.transpose(0, 1)
             mask = None if mask is None else mask.transpose(0, 1)
+            turned = {
+                k: m.transpose(0, 1) if m.dim() == 3 else m for k, m in (inputs or {}).items()
+            }
+            inputs = turned or None
         steps = ALL
         if lengths is not None or mask is not None:
             steps = real_steps(type(self.cell).__name__, x.shape[0], x.shape[1], lengths, mask)
             x, reset = steps.front(x), None if reset is None else steps.front(reset)
-        options: dict[str, Any] = {"return_states": return_states, "return_gates": return_gates}
+            inputs = (
+                None
+                if inputs is None
+                else {k: steps.front(m) if m.dim() == 3 else m for k, m in inputs.items()}
+            )
+        options: dict[str, Any] = {
+            "return_states": return_states, "return_gates": return_gates,
+            "gradient_norms": gradient_norms, "memory": self.memory, "inputs": inputs,
+        }  # fmt: skip
         result = self._run(x, state, steps.lengths, reset, options)
         if self.stateful:
             self._carried = {k: s.detach() for k, s in result.state.items()}
@@ -168,7 +189,7 @@ class Recurrent(nn.Module):
             options.setdefault("parameters", cell.tensors())
             cell, inputs = self._noise.draw(x, training=self.training)
             if inputs:
-                options["inputs"] = inputs
+                options["inputs"] = {**(options["inputs"] or {}), **inputs}
         return scan(
             cell,
             x,

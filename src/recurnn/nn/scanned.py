@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
+from recurnn.cells import Cell
 from recurnn.compiler import Bound
 from recurnn.errors import ConfigError, ShapeError
 from recurnn.nn import packed
@@ -189,6 +190,10 @@ class Scanned(TorchLayer):
             names = [f"initial_{state}" for state in self._plan[0][0].cell.states]
             return tuple(getattr(self, name).unsqueeze(1).expand(-1, B, -1) for name in names)
         return None
+
+    def chain(self) -> list[tuple[Cell, Bound]]:
+        """The cell of each layer with its weights, of a layer with one direction."""
+        return [(d.cell, Bound(d.binding, self._weights(d))) for (d,) in self._plan]
 
     def reset_states(self) -> None:
         """Forget what a stateful layer carries: the next call begins a new sequence."""

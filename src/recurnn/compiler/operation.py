@@ -1,0 +1,199 @@
+"""The compiled engine as one operation of torch: differentiable, and seen as one by its tools.
+
+To torch.compile and torch.export a scan is the operation ``recurnn::scan`` with a gradient,
+``recurnn::scan_backward``; otherwise an autograd function, which costs less a call. The
+gradient's own gradient is that of the reference, which the caller hands over.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recurnn.compiler.calls import Given, by_reference, forward, gradients, narrow, split
+from recurnn.compiler.engine import compiled
+from recurnn.compiler.segments import SparseScan
+
+
+def run(
+    number: int, given: Given, *, norms: Any = None, sparse: bool = False
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Run a compiled cell.
+
+    Args:
+        number: of the compiled cell, from `prepare`.
+        given: what the scan is given.
+        norms: where the backward pass puts the norms of the gradients of states, or None.
+        sparse: whether to keep states at some steps only, and compute the others again.
+
+    Returns:
+        Last states, and what is wanted at every step, by name.
+    """
+    tensors = given.tensors
+    keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    if torch.compiler.is_compiling():
+        states, wanted = _results(number)
+        x, starts, inputs, weights, lengths, reset, reverse = given
+        out = torch.ops.recurnn.scan(
+            x, list(starts), list(inputs), list(weights), lengths, reset, reverse, number, keep
+        )
+    else:
+        c = compiled(number)
+        states, wanted = c.states, c.wanted
+        if keep:
+            apply = _apply_sparse if sparse and given.x.shape[0] > 1 else _apply
+            out = apply(number, norms, given.lengths, given.reset, given.reverse, *tensors)
+        else:
+            out = narrow(c, forward(c, given, keep=False)[0])
+    n = len(wanted)
+    last = dict(zip(states, out[n : n + len(states)], strict=True))
+    return last, dict(zip(wanted, out, strict=False))
+
+
+# torch.compile remembers a list as it was when first met, and that of compiled cells grows
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _results(number: int) -> tuple[list[str], tuple[str, ...]]:
+    c = compiled(number)
+    return c.states, c.wanted
+
+
+class _Scan(torch.autograd.Function):
+    """The operation outside torch.compile, where a registered one would cost more than the scan."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, number: int, norms: Any, lengths: Tensor | None, reset: Tensor | None,
+        reverse: bool, *tensors: Tensor | None,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        c = compiled(number)
+        given = split(c, tensors, lengths, reset, reverse=reverse)
+        out, kept = forward(c, given, keep=True)
+        _keep(ctx, given, kept, number, norms)
+        return tuple(narrow(c, out))
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor | None) -> Any:
+        found = _backward(ctx, slopes, ctx.needs_input_grad[5:])
+        return (None, None, None, None, None, *found)
+
+
+# What `apply` comes to when no torch.func transform is active, and in one none comes here.
+_apply: Callable[..., tuple[Tensor, ...]] = super(torch.autograd.Function, _Scan).apply
+_apply_sparse: Callable[..., tuple[Tensor, ...]] = super(torch.autograd.Function, SparseScan).apply
+
+
+def _keep(ctx: Any, given: Given, kept: Sequence[Tensor], number: int, norms: Any = None) -> None:
+    # A result that nobody used has no gradient; torch would fill one of zeros as large as itself.
+    ctx.set_materialize_grads(False)
+    ctx.options = (given.reverse, number, norms)
+    ctx.save_for_backward(given.lengths, given.reset, *given.tensors, *kept)
+
+
+def _backward(
+    ctx: Any, slopes: Sequence[Tensor | None], wants: Sequence[bool]
+) -> list[Tensor | None]:
+    reverse, number, norms = ctx.options
+    c = compiled(number)
+    lengths, reset, *rest = ctx.saved_tensors
+    tensors, kept = rest[: len(wants)], rest[len(wants) :]
+    given = split(c, tensors, lengths, reset, reverse=reverse)
+    slopes = slopes[: len(c.wanted) + len(c.states)]
+    if torch.is_grad_enabled():  # a gradient of the gradient is wanted
+        return by_reference(c, given, slopes, wants, norms)
+    if torch.compiler.is_compiling():
+        found = torch.ops.recurnn.scan_backward(
+            given.x, given.starts, given.inputs, given.weights, lengths, reset, reverse, number,
+            kept, slopes, list(wants),
+        )  # fmt: skip
+        return [g if wanted else None for g, wanted in zip(found, wants, strict=True)]
+    result = gradients(c, given, kept, slopes, wants)
+    if norms is not None:
+        norms.put(c.kernel.back.norms, result.norms)
+    return narrow(c, result.found)
+
+
+# ---- the registered operation, for torch.compile and torch.export
+
+
+@torch.library.custom_op("recurnn::scan", mutates_args=(), device_types="cpu")
+def _scan(
+    x: Tensor, starts: list[Tensor | None], inputs: list[Tensor], weights: list[Tensor],
+    lengths: Tensor | None, reset: Tensor | None, reverse: bool, number: int, keep: bool,
+) -> list[Tensor]:  # fmt: skip
+    c = compiled(number)
+    given = Given(x, starts, inputs, weights, lengths, reset, reverse)
+    out, kept = forward(c, given, keep=keep)
+    return [*narrow(c, out), *(kept if c.half else kept[len(c.wanted) :])]  # no tensor twice
+
+
+@_scan.register_fake
+def _(
+    x: Tensor, starts: list[Tensor | None], inputs: list[Tensor], weights: list[Tensor],
+    lengths: Tensor | None, reset: Tensor | None, reverse: bool, number: int, keep: bool,
+) -> list[Tensor]:  # fmt: skip
+    c = compiled(number)
+    T, B = x.shape[:2]
+    rest = [*(c.wanted_widths if c.half else []), *c.kept_widths] if keep else []
+    kind = torch.float32 if c.half else x.dtype
+    return [
+        *(x.new_empty(T, B, n) for n in c.wanted_widths),
+        *(x.new_empty(B, n) for n in c.widths),
+        *(x.new_empty(T, B, n, dtype=kind) for n in rest),
+    ]
+
+
+@torch.library.custom_op("recurnn::scan_backward", mutates_args=(), device_types="cpu")
+def _scan_backward(
+    x: Tensor, starts: list[Tensor | None], inputs: list[Tensor], weights: list[Tensor],
+    lengths: Tensor | None, reset: Tensor | None, reverse: bool, number: int, kept: list[Tensor],
+    slopes: list[Tensor | None], wants: list[bool],
+) -> list[Tensor]:  # fmt: skip
+    given = Given(x, starts, inputs, weights, lengths, reset, reverse)
+    c = compiled(number)
+    found = narrow(c, gradients(c, given, kept, slopes, wants).found)
+    return [x.new_empty(0) if g is None else g for g in found]
+
+
+@_scan_backward.register_fake
+def _(
+    x: Tensor, starts: list[Tensor | None], inputs: list[Tensor], weights: list[Tensor],
+    lengths: Tensor | None, reset: Tensor | None, reverse: bool, number: int, kept: list[Tensor],
+    slopes: list[Tensor | None], wants: list[bool],
+) -> list[Tensor]:  # fmt: skip
+    c = compiled(number)
+    shapes = [
+        x.shape, *((x.shape[1], n) for n in c.widths), *(m.shape for m in inputs),
+        *(w.shape for w in weights),
+    ]  # fmt: skip
+    return [x.new_empty(s if w else 0) for s, w in zip(shapes, wants, strict=True)]
+
+
+def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
+    *given, number, keep = inputs
+    c = compiled(number)
+    if keep:
+        public = len(c.wanted) + len(c.states)
+        kept = [*([] if c.half else output[: len(c.wanted)]), *output[public:]]
+        _keep(ctx, Given(*given), kept, number)
+    else:
+        ctx.set_materialize_grads(False)
+
+
+def _registered_backward(ctx: Any, slopes: list[Tensor | None]) -> Any:
+    c = compiled(ctx.options[1])
+    wants_x, *lists = ctx.needs_input_grad[:4]
+    # Of a list without any tensor torch knows only that it wants nothing.
+    counts = [len(c.states), len(c.inputs), c.binding.tensors]
+    each = [w if isinstance(w, list) else [False] * n for w, n in zip(lists, counts, strict=True)]
+    dx, *found = _backward(ctx, slopes, [wants_x, *(w for wants in each for w in wants)])
+    given = iter(found)
+    parts = [list(itertools.islice(given, n)) for n in counts]
+    some = [p if isinstance(w, list) else None for w, p in zip(lists, parts, strict=True)]
+    return dx, *some, None, None, None, None, None
+
+
+torch.library.register_autograd("recurnn::scan", _registered_backward, setup_context=_setup)
