@@ -204,6 +204,7 @@ class _Writer:
         for value in body.sums:
             term = self.argument(value.args[0], here, inner)
             inner.append(f"row[m_].s[{self.scalar(value)}] += total({term}, left);")
+        lines = self.fetches(inner, body) + lines
         return "\n".join(structs) + tile_text(
             name, self.letters.index(body.units), counts, U, lines, inner, self.locals(inner),
             sizes=(
@@ -227,6 +228,23 @@ class _Writer:
             if re.search(rf"\bat_{s}\b", text)
         ]
         return vectors, streams
+
+    def fetches(self, inner: list[str], body: Body) -> list[str]:
+        """The lines that call for what the body reads and writes while the products are made."""
+        text = "\n".join(inner)
+        reads = dict.fromkeys(re.findall(r"load\(at_(\w+[^,()]*) \+ unit", text))
+        writes = dict.fromkeys(re.findall(r"store\(at_(\w+[^,()]*) \+ unit", text))
+        if not body.groups:
+            return []
+        depth = " + ".join(self.size(letter) for g in body.groups for _, letter in g.operands)
+        lines = [f"if ({depth} >= DEEP)", "    for (int m_ = 0; m_ < M_; m_++)",
+                 "        for (int n_ = 0; n_ < N; n_++) {",
+                 "            const int unit = (panel * U + n_) * LANES;"]  # fmt: skip
+        for place, write in [(p, 0) for p in reads] + [(p, 1) for p in writes if p not in reads]:
+            stream, _, more = place.partition(" ")
+            at = f"row[m_].p[{stream}]" + (f" {more}" if more else "")
+            lines.append(f"            __builtin_prefetch({at} + unit, {write});")
+        return [*lines, "        }"]
 
     def products(self, name: str, k: int, group: Group) -> list[str]:
         """The lines that make the products of a group in a tile."""
@@ -329,6 +347,7 @@ class _Writer:
         pack = [f"        pack_group<{g}>(scan, member, members);\n" for g in self.group_names()]
         if inputs:
             pack[-1] = "        if (scan.call.wants_x)\n    " + pack[-1]
+        fills = [*plan.given, *([] if backward else ["saved"])]
         cleared = [f"{{{s}, {self.letters.index(w)}}}" for s, w in plan.given.items()]
         parts = [
             header,
@@ -352,6 +371,9 @@ class _Writer:
                 if backward
                 else "    static constexpr int hoist_streams[] = {x, hoisted};\n"
             )
+            + "    static constexpr bool fills(int stream) {\n        return "
+            + " || ".join(f"stream == {s}" for s in fills)
+            + ";\n    }\n"
             + _function("pack", "int member, int members", pack)
             + _function("hoist", "Row* row, int n, int member, int members", hoist)
             + _function("phases", "Row* row, int n, Team& team, int member", run)

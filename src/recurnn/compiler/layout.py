@@ -33,6 +33,8 @@ from recurnn.compiler.structures import (
 )
 from recurnn.compiler.sums import Sums
 
+SHORT_STEP = 2e7  # operations; above, waiting for a thread costs less than doing its part
+
 
 class Builder:
     """Lays out one call of one kernel.
@@ -170,7 +172,10 @@ class Builder:
         if threads == 1:
             return 1, False
         step = flops / max(s.T, 1)
-        if 8 * threads > s.B and step > 4e6 and not self.plan.has_row_sums:
+        # Few rows: every thread would read the whole of U at each step, and the more of that there
+        # is the more rows are few.
+        few = s.B < 2 * threads and step > 1e5 or s.B < 8 * threads and step > 4e6
+        if few and not self.plan.has_row_sums:
             return threads, True
         return min(threads, s.B), False
 
@@ -204,11 +209,12 @@ class Builder:
             length=self.number("lengths") if s.lengths else NONE,
             reset=self.number("reset") if s.reset else NONE,
             vectors=len(vectors), descending=int(descending), reverse=int(s.reverse),
-            threads=threads, split_units=int(split), chunk=chunk, **more,
+            may_go_alone=int(flops / max(s.T, 1) < SHORT_STEP), threads=threads,
+            split_units=int(split), chunk=chunk, **more,
         )  # fmt: skip
         share_pool(call)
-        addresses = P * (len(self.arrays) + MOST_EXTRA)
-        return Layout(call, addresses, self.used + self.lanes, keep=self.keep)
+        call.scratch = self.used + self.lanes
+        return Layout(call, P * len(self.arrays), call.scratch, keep=self.keep)
 
 
 def offset(widths: Sequence[str], sizes: Mapping[str, int], lanes: int) -> int:
@@ -263,7 +269,10 @@ def forward_layout(build: Builder, shapes: Mapping[str, tuple[int, ...]]) -> Lay
     """
     plan, s, sizes = build.plan, build.shape, build.sizes
     room = build.room("hoisted")
-    chunk = min(power_of_two(65536 / max(s.B * room, 1)), power_of_two(max(s.T, 1)))
+    # The products with the input of some steps at once: few enough to stay in the cache, and
+    # rows enough that W is not read anew for every few of them.
+    chunk = max(power_of_two(65536 / max(s.B * room, 1)), power_of_two(255 / max(s.B, 1)))
+    chunk = min(chunk, power_of_two(max(s.T, 1)))
     assert s.strides[0] is not None
     build.given("x", "x", s.strides[0])
     build.inputs()

@@ -11,6 +11,8 @@ struct Matrix {
     int64_t unit_stride, k_stride;
 };
 
+constexpr int AHEAD = 16;   // k by which a panel is called for before it is used
+constexpr int DEEP = 128;  // products at least this deep leave time to fetch what comes after them
 INLINE int padded(int units) { return (units + LANES - 1) / LANES * LANES; }
 constexpr int width(int A) { return A == 1 ? 4 : A == 2 ? 2 : 1; }
 constexpr int rows_of(int A) {
@@ -151,6 +153,9 @@ static NOINLINE void tile_product(V* acc, bool first, int K, const T* const* row
     }
     for (int k = 0; k < K; k += PACKED, panel += A * U * LANES) {
         V w[A * N];
+#pragma GCC unroll 8
+        for (int j = 0; j < A * U; j++)  // the processor's own look-ahead ends at every page
+            __builtin_prefetch(panel + (AHEAD * A * U + j) * LANES);
 #pragma GCC unroll 8
         for (int a = 0; a < A; a++)
 #pragma GCC unroll 8

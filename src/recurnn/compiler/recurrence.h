@@ -2,6 +2,7 @@
 // phase, is generated and follows this text in one translation unit.
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 // Where the bodies find one array: base + (step & wrap) · time + row · row_stride. A ring has a
 // power of two less one as its wrap, a whole array −1. With shift ≠ 0 it is the step before or
@@ -33,10 +34,10 @@ struct Call {
     const FactorPlace* factor;     // what they multiplied,
     const SumPlace* sum;           // and where each pair's sum goes
     const RowSum* row_sum;         // gradients of vectors that were added up row by row
-    int64_t dz, sums_at, sums_room, zeros_at, zeros, outer_at;
+    int64_t scratch, dz, sums_at, sums_room, zeros_at, zeros, outer_at;
     int64_t length, reset;         // the arrays of lengths, int64 [B], and resets [T, B], or −1
     int vectors, blocks, factors, row_sums;
-    int descending, reverse, threads, pool, split_units, chunk, wants_x;
+    int descending, reverse, threads, may_go_alone, pool, split_units, chunk, wants_x;
     int packed;  // the scratch still holds the weights that an earlier call has laid out in it
 };
 
@@ -149,6 +150,16 @@ static void sort_rows(const int64_t* length, int64_t B, int64_t T_, int* order, 
     free(begin);
 }
 
+// Large arrays in large pages: a first touch costs less, and a panel is read without a halt at
+// every small page.
+static void in_large_pages(void* from, int64_t bytes) {
+#ifdef MADV_HUGEPAGE
+    const uintptr_t page = 2 << 20, start = ((uintptr_t)from + page - 1) & ~(page - 1);
+    const uintptr_t end = ((uintptr_t)from + bytes) & ~(page - 1);
+    if (bytes >= 4 << 20 && end > start) madvise((void*)start, end - start, MADV_HUGEPAGE);
+#endif
+}
+
 template <class K>
 struct Shared {
     Scan scan;
@@ -159,7 +170,10 @@ static void prepare(Shared<K>& s) {
     Scan& c = s.scan;
     const Call& call = c.call;
     c.zeros = c.scratch + call.zeros_at;
-    if (!call.packed) memset((void*)c.zeros, 0, call.zeros * sizeof(T));
+    if (!call.packed) {
+        in_large_pages(c.scratch, call.scratch * sizeof(T));
+        memset((void*)c.zeros, 0, call.zeros * sizeof(T));
+    }
     memset(c.scratch + call.sums_at, 0, call.sums_room * sizeof(T));
     c.stream = s.stream;
     for (int j = 0; j < K::streams; j++) {
@@ -170,6 +184,8 @@ static void prepare(Shared<K>& s) {
             s.stream[j].base = (T*)c.zeros;
             s.stream[j].time = s.stream[j].row = 0;
         }
+        if (K::fills(j) && p.wrap == -1 && p.array > 0)
+            in_large_pages(s.stream[j].base, call.T_ * p.time * sizeof(T));
     }
     for (int v = 0; v < call.vectors; v++) {  // in whole vectors, so that bodies need no ends
         const VectorPlace& p = call.vector[v];
@@ -327,32 +343,40 @@ static void work(void* with, Team& team, int member) {
     const Scan& c = ((Shared<K>*)with)->scan;
     const Call& call = c.call;
     int members = team.members;
-    Team alone = {1, 0, 0};
+    Team alone = {1};
     if (!call.packed) {
         K::pack(c, member, members);
         team.meet();
     }
     // Each member has rows of its own, or all of them have all rows and some of the units each.
     bool units = call.split_units && members > 1;
-    Team& together = units ? team : alone;
+    Team* together = units ? &team : &alone;
     int part = units ? member : 0, parts = units ? members : 1;
     int from = (int)(call.B * member / members), to = (int)(call.B * (member + 1) / members);
     Rows<K> rows = units      ? Rows<K>(c, 0, 1, (int)call.B)
                    : c.length ? Rows<K>(c, member, members, (int)((call.B - member + members - 1) / members))
                               : Rows<K>(c, from, 1, to - from);
     WeightSums<K> sums(c);
+    bool idle = false;  // the first member does the others' part, after they were late too often
+    auto go_alone_if_late = [&]() {
+        if (!together->late_often || !call.may_go_alone) return;
+        idle = part > 0;
+        together = &alone, part = 0, parts = 1;
+    };
     for (int64_t k0 = 0; k0 < call.T_; k0 += call.chunk) {
         int64_t k1 = k0 + call.chunk < call.T_ ? k0 + call.chunk : call.T_;
         if constexpr (K::hoists) {
-            K::hoist(c, rows.many, rows.list(k0, k1, K::hoist_streams), part, parts);
-            together.meet();
+            if (!idle) K::hoist(c, rows.many, rows.list(k0, k1, K::hoist_streams), part, parts);
+            if (!idle) together->meet();
+            go_alone_if_late();
         }
-        for (int64_t k = k0; k < k1; k++) {
+        for (int64_t k = k0; k < k1 && !idle; k++) {
             int n = rows.move(rows.step(k));
-            K::phases(c, rows.row, n, together, part);
+            K::phases(c, rows.row, n, *together, part);
+            go_alone_if_late();
         }
         if constexpr (K::backward) {
-            if (call.wants_x)
+            if (call.wants_x && !idle)
                 K::input(c, rows.many, rows.list(k0, k1, K::input_streams), part, parts);
             // The dz of all rows are there. They lie in a ring of two chunks: nobody is a chunk
             // ahead of anybody, so one meeting a chunk is enough.
@@ -360,10 +384,12 @@ static void work(void* with, Team& team, int member) {
             sums.add(k0, k1, member, members);
         }
     }
-    for (int i = 0; i < rows.n; i++)
-        locate_all(c, K::streams, rows.row[i], call.descending ? -1 : rows.row[i].length);
-    K::finish(c, rows.row, rows.n, part, parts);
-    if (part == 0) clear_padding<K>(c, rows.row, rows.n);
+    if (!idle) {
+        for (int i = 0; i < rows.n; i++)
+            locate_all(c, K::streams, rows.row[i], call.descending ? -1 : rows.row[i].length);
+        K::finish(c, rows.row, rows.n, part, parts);
+        if (part == 0) clear_padding<K>(c, rows.row, rows.n);
+    }
     if constexpr (K::backward) {
         team.meet();
         if (member == 0) row_sums(c);

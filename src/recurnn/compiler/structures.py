@@ -42,10 +42,11 @@ class Call(ctypes.Structure):
         ("T", I64), ("B", I64), ("size", P), ("stream", P), ("vector", P), ("vector_at", P),
         ("vector_size", P), ("matrix", P), ("packed_at", P), ("columns", P),
         ("factor", P), ("sum", P), ("row_sum", P),
-        ("dz", I64), ("sums_at", I64), ("sums_room", I64), ("zeros_at", I64), ("zeros", I64),
+        ("scratch", I64), ("dz", I64), ("sums_at", I64), ("sums_room", I64), ("zeros_at", I64), ("zeros", I64),
         ("outer_at", I64), ("length", I64), ("reset", I64),
         ("vectors", I32), ("blocks", I32), ("factors", I32), ("row_sums", I32),
-        ("descending", I32), ("reverse", I32), ("threads", I32), ("pool", I32),
+        ("descending", I32), ("reverse", I32), ("threads", I32),
+        ("may_go_alone", I32), ("pool", I32),
         ("split_units", I32), ("chunk", I32), ("wants_x", I32), ("packed", I32),
     )  # fmt: skip
 

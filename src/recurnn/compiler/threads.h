@@ -3,20 +3,36 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
+#include <time.h>
 
-// The members of one team; they meet where one needs what another has made.
+// The members of one team; they meet where one needs what another has made. Beside a busy
+// neighbour a member may be off its core for longer than its whole part takes: the team notes it,
+// and the last to come says so to all at once, so that all draw the same conclusion.
 struct Team {
-    int members, arrived, round;
+    int members, arrived, round, waited_long, times;
+    int late_often;  // as known to every member after a meeting
     void meet() {
         if (members == 1) return;
         int mine = __atomic_load_n(&round, __ATOMIC_ACQUIRE);
         if (__atomic_add_fetch(&arrived, 1, __ATOMIC_ACQ_REL) == members) {
+            times += __atomic_exchange_n(&waited_long, 0, __ATOMIC_RELAXED);
+            late_often = times > 3;
             __atomic_store_n(&arrived, 0, __ATOMIC_RELAXED);
             __atomic_store_n(&round, mine + 1, __ATOMIC_RELEASE);
             return;
         }
-        for (int spins = 0; __atomic_load_n(&round, __ATOMIC_ACQUIRE) == mine; spins++)
-            if (spins > 4000) sched_yield();  // a busy neighbour has the core: do not hold it up
+        double began = 0;
+        for (int spins = 0; __atomic_load_n(&round, __ATOMIC_ACQUIRE) == mine; spins++) {
+            if (spins < 4000) continue;
+            if (!began) began = now();
+            else if (now() - began > 200e-6) __atomic_store_n(&waited_long, 1, __ATOMIC_RELAXED);
+            sched_yield();  // do not hold up the neighbour, nor the member that is late
+        }
+    }
+    static double now() {
+        timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return t.tv_sec + 1e-9 * t.tv_nsec;
     }
 };
 
@@ -83,7 +99,7 @@ static void with_own_threads(Crew& crew, int n) {
 
 // work(with, team, 0 … members − 1) on up to n threads at once; 64 at most.
 static void parallel(int n, bool pool, Work work, void* with) {
-    Crew crew = {{1, 0, 0}, work, with, 0};
+    Crew crew = {{1}, work, with, 0};
     const Gomp& g = gomp();
     if (n <= 1) work(with, crew.team, 0);
     else if (pool && g.parallel && g.number && g.count) g.parallel(in_pool, &crew, n, 0);
