@@ -123,5 +123,9 @@ class _DroppingMatrix:
     def __init__(self, matrix: Any, mask: Any) -> None:
         self._matrix, self._mask = matrix, mask
 
+    @property
+    def T(self) -> _DroppingMatrix:  # noqa: N802 - torch's name
+        return _DroppingMatrix(self._matrix.T, self._mask)
+
     def __matmul__(self, h: Any) -> Any:
         return self._matrix @ (self._mask * h)
