@@ -191,7 +191,7 @@ class Scanned(TorchLayer):
             return tuple(getattr(self, name).unsqueeze(1).expand(-1, B, -1) for name in names)
         return None
 
-    def chain(self) -> list[tuple[Cell, Bound]]:
+    def chain(self) -> list[tuple[Cell, Bound | dict[str, Tensor]]]:
         """The cell of each layer with its weights, of a layer with one direction."""
         return [(d.cell, Bound(d.binding, self._weights(d))) for (d,) in self._plan]
 

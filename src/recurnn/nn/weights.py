@@ -77,7 +77,7 @@ def describe(
     if layer_norm:
         return NORMED[mode](size, units, **options)
     if activations:
-        return ACTIVATED[mode](size, units, **dict(activations), **options)
+        return ACTIVATED[mode](size, units, **options, **dict[str, Any](activations))
     if mode == "LSTM" and proj_size:
         return cells.ProjectedLSTM(size, units, proj_size=proj_size, **options)
     if mode == "LSTM":
