@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+
+# The benchmarks' modules are tested too; their folder comes last, for some names are the tests'.
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 # A kernel that reads what nobody wrote must not get a lucky zero: with deterministic algorithms
 # torch fills fresh memory with NaN, and with the largest number where there is no NaN.

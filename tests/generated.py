@@ -6,11 +6,8 @@ import re
 import textwrap
 from pathlib import Path
 
-import torch
-
-from recurnn import cells
+from recurnn import cells, compiler
 from recurnn.cli.cells import engines, example, parameters_per_unit
-from recurnn.compiler.kernel import Kernel
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -86,11 +83,10 @@ def cells_table() -> str:
 
 def kernel_excerpt() -> str:
     """The body of the forward phase of the LSTM's kernel, as it is compiled."""
-    text = Kernel(cells.LSTM(3, 4), torch.float32, ("h",)).text
-    forward = text[text.index("namespace forward_kernel") :]
+    forward = compiler.show(cells.LSTM(3, 4, device="meta"), "kernel")
     phase = forward[forward.index("struct Phase0_H {") :]
-    first = phase.index("static NOINLINE void body")
-    body = phase[first : phase.index("template <int M, int N>", first)]
+    first = phase.index("static void body")
+    body = phase[first : phase.index("static void tile", first)]
     return "```cpp\n" + textwrap.dedent(" " * 4 + body).rstrip() + "\n```"
 
 

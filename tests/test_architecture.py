@@ -6,6 +6,8 @@ A function is measured without its signature and docstring: a command's options 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,18 @@ def documentation(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 )
 def test_an_upward_import_is_seen(here: str, line: str, found: set[str]) -> None:
     assert upward(here, imported(ast.parse(line))) == found
+
+
+def test_whoever_wants_a_layer_does_not_wait_for_what_forecasts_need() -> None:
+    heavy = ("torch._dynamo", "pandas", "statsmodels", "scipy", "matplotlib")
+    program = f"""
+import sys, torch
+before = set(sys.modules)
+import recurnn
+print(*[k for k in {heavy} if k in sys.modules and k not in before])
+recurnn.Forecaster
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.split() == []

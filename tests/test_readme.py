@@ -18,8 +18,6 @@ import recurnn
 from generated import BLOCKS, README, between, renewed
 from recurnn import cells
 from recurnn.cli import app
-from recurnn.compiler import Unsupported
-from recurnn.compiler.build import compiler
 from recurnn.scan import ENGINES
 
 ROOT = README.parent
@@ -40,14 +38,6 @@ COMMANDS = [
     for line in block.splitlines()
     if line.removeprefix("$ ").strip().startswith(("recurnn ", "make "))
 ]
-
-
-def compiled_here() -> bool:
-    try:
-        compiler()
-    except Unsupported:
-        return False
-    return True
 
 
 @pytest.fixture
@@ -80,8 +70,6 @@ def test_the_readme_has_a_forecast_a_layer_and_a_cell() -> None:
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_a_generated_part_is_up_to_date(name: str) -> None:
-    if name == "kernel" and not compiled_here():
-        pytest.skip("there is no C++ compiler, so no kernel to quote")
     assert between(TEXTS["README.md"], name) == f"{BLOCKS[name]()}\n", (
         "renew it: python tests/generated.py"
     )

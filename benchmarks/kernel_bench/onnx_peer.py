@@ -28,6 +28,9 @@ def onnx_peer(cell: str, layer: nn.RNNBase, x: Tensor) -> Run | None:
         return None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    # Its threads spin between calls for so long that a pause would have to be very long. They still
+    # spin during a call.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = onnxruntime.InferenceSession(
         _model(cell, layer, x), options, providers=["CPUExecutionProvider"]
     )

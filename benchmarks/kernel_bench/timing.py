@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Run = Callable[[], Any]
+PAUSE = 0.05  # seconds of nothing
 SETTLE = 0.01  # seconds of calls that are not measured, at least one call
 BLOCK = 0.03  # seconds of calls that are measured, within FEWEST and MOST
 FEWEST, MOST = 3, 500
@@ -45,6 +46,7 @@ def once(run: Run) -> float:
 
 def block(run: Run) -> float:
     """The median milliseconds of some calls in a row, after some that are not measured."""
+    time.sleep(PAUSE)
     began = time.perf_counter()
     last = once(run)
     while time.perf_counter() - began < SETTLE:

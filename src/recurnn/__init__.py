@@ -1,11 +1,17 @@
 """recurnn: recurrent neural networks, from the equations of a cell to an honest forecast."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from recurnn import cells, errors, nn
 from recurnn.explain import explain
-from recurnn.models import Forecaster
 from recurnn.norms import GradientNorms
 from recurnn.scan import ScanResult, scan
 from recurnn.stepper import Stepper, stepper
+
+if TYPE_CHECKING:
+    from recurnn.models import Forecaster
 
 __version__ = "0.1.0"
 
@@ -22,3 +28,12 @@ __all__ = [
     "Stepper",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Whoever wants a layer does not wait for pandas and statsmodels.
+    if name == "Forecaster":
+        from recurnn.models import Forecaster
+
+        return Forecaster
+    raise AttributeError(f"module 'recurnn' has no attribute {name!r}")

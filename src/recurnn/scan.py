@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -120,6 +120,18 @@ def scan(
         raise one_of("memory", memory, ("high", "low"))
     check_input(cell, x)
     weights = parameters if parameters is not None else cell.tensors()
+    if torch._C._is_any_autocast_enabled() and _autocast_on(x.device.type):
+        # Rounding adds up over the steps, so all is done in the type of the weights.
+        tensors = weights.tensors if isinstance(weights, Bound) else weights.values()
+        dtype = next(iter(tensors)).dtype
+        with torch.autocast(x.device.type, enabled=False):
+            return scan(
+                cell, _cast(x, dtype), _cast(state, dtype), lengths=lengths, reset=reset,
+                reset_state=_cast(reset_state, dtype), reverse=reverse,
+                inputs=_cast(inputs, dtype), parameters=weights, return_states=return_states,
+                return_gates=return_gates, gradient_norms=gradient_norms, memory=memory,
+                engine=engine,
+            )  # fmt: skip
     check_parameters(cell, x, weights)
     start = named_state(cell, x, state, "state")
     restart = named_state(cell, x, reset_state, "reset_state") if reset is not None else None
@@ -139,11 +151,9 @@ def scan(
     if number is None:
         if isinstance(weights, Bound):
             weights = weights.binding.weights(weights.tensors, cell.shapes())
+        run = reference_by_segments if memory == "low" and _can_compute_again(x) else reference
         frame = Frame(lengths, reset, reverse, wanted, gradient_norms)
-        sparse = memory == "low" and _can_compute_again(x)
-        last, trace = (reference_by_segments if sparse else reference)(
-            cell, x, start, restart, others, weights, frame
-        )
+        last, trace = run(cell, x, start, restart, others, weights, frame)
     else:
         given = Given(
             x, [None] * len(cell.states) if start is None else list(start.values()),
@@ -151,13 +161,29 @@ def scan(
             weights.tensors if isinstance(weights, Bound) else spread(cell, weights),
             lengths, reset, reverse,
         )  # fmt: skip
-        last, trace = compiler.run(number, given, norms=gradient_norms, sparse=memory == "low")
+        last, trace = compiler.run(
+            number, given, states=list(cell.states), wanted=wanted, norms=gradient_norms,
+            sparse=memory == "low",
+        )  # fmt: skip
     return ScanResult(
         trace[cell.output],
         last,
         {name: trace[name] for name in states} if states else None,
         {name: trace[name] for name in gates} if return_gates else None,
     )
+
+
+def _autocast_on(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def _cast(values: Any, dtype: torch.dtype) -> Any:
+    """Floating point in another type: a tensor, or some by order or name."""
+    if isinstance(values, Tensor):
+        return values.to(dtype) if values.is_floating_point() else values
+    if isinstance(values, Mapping):
+        return {k: _cast(v, dtype) for k, v in values.items()}
+    return values if values is None else [_cast(v, dtype) for v in values]
 
 
 def _begin(norms: GradientNorms, cell: Cell, x: Tensor) -> None:
@@ -251,8 +277,20 @@ def _say_once(name: str, reason: str) -> None:
     log.warning("%s runs on the reference engine: %s", name, reason)
 
 
-# torch.compile asks once and does not look inside
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _constant(function: F) -> F:
+    """Mark a function that torch.compile asks once and does not look into.
+
+    It is `torch.compiler.assume_constant_result`, which imports the whole of Dynamo for it and
+    doubles the time that ``import recurnn`` takes.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+@_constant
 def _prepare(
     cell: Cell, dtype: torch.dtype, device: torch.device, wanted: tuple[str, ...],
     binding: Binding | None, more: tuple[str, ...] = (),
@@ -266,7 +304,7 @@ def _prepare(
         return -1, str(unsupported)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@_constant
 @functools.cache
 def _prepare_bound(
     cell: Cell, dtype: torch.dtype, device: torch.device, wanted: tuple[str, ...],
@@ -285,13 +323,14 @@ def why_not_compiled(cell: Cell, dtype: torch.dtype, device: torch.device) -> st
 
 def _for_derivatives(c: Compiled, given: Given, norms: GradientNorms | None) -> list[Tensor]:
     """The reference with the kernel's arguments and results, for gradients of gradients."""
-    last, trace = reference(
-        c.cell,
-        given.x,
-        {k: s for k, s in zip(c.states, given.starts, strict=True) if s is not None},
-        None,
-        dict(zip(c.inputs, given.inputs, strict=True)),
-        c.binding.weights(given.weights, c.shapes),
-        Frame(given.lengths, given.reset, given.reverse, c.wanted, norms),
-    )
+    with torch.autocast(given.x.device.type, enabled=False):
+        last, trace = reference(
+            c.cell,
+            given.x,
+            {k: s for k, s in zip(c.states, given.starts, strict=True) if s is not None},
+            None,
+            dict(zip(c.inputs, given.inputs, strict=True)),
+            c.binding.weights(given.weights, c.shapes),
+            Frame(given.lengths, given.reset, given.reverse, c.wanted, norms),
+        )
     return [*(trace[k] for k in c.wanted), *last.values()]

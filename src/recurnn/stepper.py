@@ -267,9 +267,7 @@ def _chain(layer: nn.Module) -> list[tuple[Cell, Bound | dict[str, Tensor]]]:
     if isinstance(layer, RNN | GRU | LSTM):
         if layer.bidirectional:
             raise _backwards(f"a bidirectional {type(layer).__name__}")
-        for option in ("reverse", "connections", "zoneout", "initial"):
-            if option in layer.beyond:
-                raise _backwards(f"a {type(layer).__name__} with {option}={layer.beyond[option]!r}")
+        _only_steps(type(layer).__name__, layer.beyond)
         return layer.chain()
     inner = getattr(layer, "cell", layer)
     if not isinstance(inner, Cell):
@@ -279,7 +277,21 @@ def _chain(layer: nn.Module) -> list[tuple[Cell, Bound | dict[str, Tensor]]]:
         )
     if getattr(layer, "reverse", False):
         raise _backwards("a layer with reverse=True")
+    given = {"zoneout": getattr(layer, "zoneout", 0.0), "initial": getattr(layer, "learned", None)}
+    _only_steps("layer", {k: v for k, v in given.items() if v})
     return [(inner, inner.tensors())]
+
+
+def _only_steps(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that a step of the plain cell does not have."""
+    if options.get("reverse"):
+        raise _backwards(f"a {name} with reverse=True")
+    for option in ("connections", "zoneout", "initial"):
+        if option in options:
+            raise ConfigError(
+                f"stepper: a {name} with {option} cannot be run step by step.\n"
+                "  Run it with the state of the last call, or stateful=True, a step at a time."
+            )
 
 
 def _backwards(what: str) -> ConfigError:

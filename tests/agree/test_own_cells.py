@@ -196,3 +196,33 @@ def test_one_number_for_all_units_and_its_derivatives() -> None:
     a = torch.tensor([0.3], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(run, (a,))
     assert torch.autograd.gradgradcheck(run, (a,))
+
+
+NAMES = """
+    class new int union and this unit left row scan operand product0 weights0 v8 V8 LANES Phase0_H
+    at_old_h vector_0 vector_b_ state_h_ state_h carry_h_ seed_h size_H room_H memcpy body hoisted
+""".split()
+
+
+def test_a_gate_may_have_any_name() -> None:
+    """Words of C++, of the headers, and those that the compiler gives itself."""
+
+    class Named(Cell):
+        gates = tuple(NAMES)
+        weights = {"W": "H I", "U": "H H", "b": "H"}
+
+        def step(self, p: Any, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+            value = p.W @ x + p.U @ h + p.b
+            values = {name: (value := torch.tanh(value * 1.1 + h)) for name in NAMES}
+            return {"h": value * 0.5} | values
+
+    cell = Named(3, 4, dtype=torch.float64)
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+    with torch.no_grad():
+        got, want = (
+            recurnn.scan(cell, x, engine=engine, return_gates=True).gates
+            for engine in ("cpu", "reference")
+        )
+    assert got is not None
+    assert want is not None
+    agree(got, want, terms=200)

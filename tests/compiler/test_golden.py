@@ -20,7 +20,7 @@ def kernels(cell: cells.Cell, *kinds: str) -> str:
     found = []
     for kind in kinds:
         begin = text.index(f"// {type(cell).__name__}, {kind}:\n")
-        end = f'extern "C" void {kind}(const Call* c) {{ run<{kind}_kernel::Kernel>(c); }}\n'
+        end = f"    run<{kind}_kernel::Kernel>(c, address);\n}}\n"
         found.append(text[begin : text.index(end) + len(end)])
     return "\n".join(found)
 

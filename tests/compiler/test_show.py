@@ -14,6 +14,7 @@ from recurnn import cells, compiler
 from recurnn.cli import app, main
 from recurnn.cli.cells import example
 from recurnn.compiler import kernel
+from recurnn.compiler.cpp_text import runtime
 from recurnn.compiler.show import STAGES
 from recurnn.errors import ConfigError
 
@@ -75,12 +76,12 @@ def test_every_stage_of_every_cell_is_shown(name: str) -> None:
     for value in (*cell.states, *cell.gates):
         assert f"\n{value} = " in f"\n{trace}"
         assert f" {value} = " in stages
-        assert re.search(f"V {value}_* = ", kernel)  # `n` is a word of recurrence.h: n__
+        assert re.search(f"V {value}_* = ", kernel)  # `n` and `n_` are words of the frame: n__
     for weight in cell.weights:
         assert f"dL/d{weight} = Σ" in backward
     for kind in ("forward", "inference", "backward"):
-        assert f'extern "C" void {kind}(const Call* c)' in kernel
-    assert "broadcast(T a)" not in kernel  # recurrence.h is not in it
+        assert kernel.count(f'extern "C" void {kind}(const Call* c, void* const* address)') == 1
+    assert "broadcast(T a)" not in kernel  # the headers are not in it
 
 
 def test_the_kernel_that_is_shown_is_the_one_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,10 +91,23 @@ def test_the_kernel_that_is_shown_is_the_one_that_runs(monkeypatch: pytest.Monke
         def lanes(self) -> int:
             return 4
 
-    monkeypatch.setattr(kernel, "load", lambda *_: Library())
+        def outer_room(self) -> int:
+            return 1
+
+    built: dict[str, str] = {}
+
+    def load(text: str, dtype: str, name: str) -> Library:
+        built[name] = text
+        return Library()
+
+    monkeypatch.setattr(kernel, "load", load)
     cell = KINDS["gru"].make()
     made = kernel.Kernel(cell, torch.float64, ("h",))
-    assert made.text.endswith(compiler.show(cell, "kernel"))
+    made.library("forward")
+    kinds = ["forward", "inference", "backward"]
+    assert sorted(built) == sorted(f"GRU-{kind}" for kind in kinds)
+    texts = [built[f"GRU-{kind}"].removeprefix(runtime() + "\n") for kind in kinds]
+    assert "\n".join(texts) == compiler.show(cell, "kernel")
 
 
 @pytest.mark.parametrize(
@@ -168,8 +182,8 @@ def test_explain_says_why_the_reference_runs() -> None:
     assert recurnn.explain(Erfinv(3, 4)) == (
         "Erfinv, I=3, H=4, float32 on cpu: the reference runs.\n  the step uses erfinv."
     )
-    half = cells.GRU(3, 4, dtype=torch.bfloat16)
-    assert recurnn.explain(half).endswith("runs.\n  there is no kernel for torch.bfloat16.")
+    half = cells.GRU(3, 4, dtype=torch.float16)
+    assert recurnn.explain(half).endswith("runs.\n  there is no kernel for torch.float16.")
 
 
 def test_explain_of_something_else_is_an_error() -> None:

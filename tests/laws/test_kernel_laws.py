@@ -7,6 +7,10 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,10 +20,13 @@ from torch import Tensor
 import recurnn
 from gradients import with_gradients
 from kernels import CPU, REFERENCE, tame, threads
+from layers import Case, outcome
 from problems import KINDS, normal, states_of
 from recurnn import compiler, nn
 from recurnn.cells import Cell
-from recurnn.compiler import kernel
+from recurnn.compiler import engine
+from recurnn.compiler.kernel import Kernel
+from recurnn.compiler.layout import Layout
 from tolerance import agree, identical
 
 Values = dict[str, Tensor]
@@ -37,8 +44,18 @@ def problem(
     return cell, normal(T, B, I, seed=1, dtype=dtype), states_of(cell, B, seed=2)
 
 
+def full(run: Any, cell: Cell, x: Tensor, start: Any, **options: Any) -> recurnn.ScanResult:
+    """With all states and gates, so that one kernel of each cell serves all tests."""
+    result: recurnn.ScanResult = run(
+        cell, x, start, return_states="all", return_gates=True, **options
+    )
+    return result
+
+
 def everything(cell: Cell, x: Tensor, start: Values, run: Any = CPU, **options: Any) -> Values:
-    result = run(cell, x, start, return_states="all", return_gates=True, **options)
+    result = full(run, cell, x, start, **options)
+    assert result.states is not None
+    assert result.gates is not None
     outputs = {"y": result.output} | {f"last {k}": v for k, v in result.state.items()}
     outputs |= {f"all {k}": v for k, v in result.states.items()}
     outputs |= {f"gate {k}": v for k, v in result.gates.items()}
@@ -65,21 +82,22 @@ def test_the_same_bits_for_any_number_of_threads(
 ) -> None:
     kind, T, B, I, H, options = TEAMS[name]  # noqa: E741
     cell, x, start = problem(kind, T, B, I, H)
-    calls: list[tuple[int, bool]] = []
-    make_call = kernel.Call
+    calls: list[tuple[str, int, bool]] = []
+    run = Kernel.run
 
-    def watched(*fields: Any) -> Any:
-        call = make_call(*fields)
-        calls.append((call.threads, bool(call.split_units)))
-        return call
+    def watched(self: Kernel, kind: str, layout: Layout, tensors: Any) -> None:
+        calls.append((kind, layout.call.threads, bool(layout.call.split_units)))
+        run(self, kind, layout, tensors)
 
-    monkeypatch.setattr(kernel, "Call", watched)
+    monkeypatch.setattr(Kernel, "run", watched)
     results = []
     for n in (1, 2, 3):
         with threads(n):
             results.append(everything(cell, x, start, **options))
     assert calls == [
-        (n, n > 1 and name.startswith("units")) for n in (1, 2, 3) for _ in range(2)
+        (kind, n, n > 1 and name.startswith("units"))
+        for n in (1, 2, 3)
+        for kind in ("forward", "backward")
     ], "the sizes of this test no longer make the kernel use threads this way"
     identical(results[1], results[0])
     identical(results[2], results[0])
@@ -173,37 +191,41 @@ def test_the_results_are_the_callers_own() -> None:
 
 
 FORK = """
-import os, sys, torch, recurnn
+import os, signal, sys, torch, recurnn
 torch.manual_seed(1)
 torch.set_num_threads(2)
 cell = recurnn.cells.LSTM(40, 64, dtype=torch.float64)
-x = torch.randn(8, 40, 40, dtype=torch.float64)
-def run():
-    y = recurnn.scan(cell, x, engine="cpu", return_states="all", return_gates=True).output
+x = torch.randn(9, 40, 40, dtype=torch.float64)
+def run(T):
+    y = recurnn.scan(cell, x[:T], engine="cpu", return_states="all", return_gates=True).output
     return [y.detach(), *torch.autograd.grad(y.square().sum(), list(cell.parameters()))]
-before = run()
-with torch.no_grad():
-    recurnn.scan(cell, x, engine="cpu")  # of a shape that the child meets again
+def same(T, before):
+    return all(torch.equal(a, b) for a, b in zip(run(T), before))
+before = run(8)
+torch.set_num_threads(1)
+alone = run(9)
+torch.set_num_threads(2)
 step = recurnn.stepper(cell, 400)
-y = step(x.reshape(-1, 40)[:1].expand(400, 40))
+rows = torch.randn(400, 40, dtype=torch.float64)
+y = step(rows)
 step.reset()
 child = os.fork()
 if child == 0:
-    same = all(torch.equal(a, b) for a, b in zip(run(), before))
-    same = same and torch.equal(step(x.reshape(-1, 40)[:1].expand(400, 40)), y)
-    os._exit(0 if same else 7)
+    signal.alarm(60)  # a child that waits for threads that it does not have
+    stepped = torch.equal(step(rows), y)
+    os._exit(0 if same(8, before) and same(9, alone) and stepped else 7)
 _, status = os.waitpid(child, 0)
-after = run()
-assert all(torch.equal(a, b) for a, b in zip(after, before))
+assert same(8, before)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
 def test_a_fork_after_use_runs_on() -> None:
+    """The child has none of its parent's threads; a shape that was run before, and a new one."""
     done = subprocess.run(
         [sys.executable, "-c", FORK], capture_output=True, text=True, timeout=120, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, (done.returncode, done.stderr)
 
 
 class Rows(torch.utils.data.Dataset[Tensor]):
@@ -216,18 +238,70 @@ class Rows(torch.utils.data.Dataset[Tensor]):
         return 4
 
     def __getitem__(self, n: int) -> Tensor:
-        x = torch.full((3, 1, 3), n / 7, dtype=torch.float64)
+        x = normal(8, 45, 33, seed=n)
         with torch.no_grad():
             result: recurnn.ScanResult = self.layer(x, return_states="all", return_gates=True)
         return result.output
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork.*:RuntimeWarning")  # jax's, if a test before had it
 def test_workers_of_a_data_loader_run_kernels() -> None:
-    rows = Rows(nn.Recurrent(problem()[0], engine="cpu"))
-    loader = torch.utils.data.DataLoader(rows, batch_size=None, num_workers=1)
-    got = {str(n): y for n, y in enumerate(loader)}
-    identical(got, {str(n): rows[n] for n in range(4)})
+    rows = Rows(nn.Recurrent(problem(I=33, H=65)[0], engine="cpu"))
+    with threads(2):
+        want = {str(n): rows[n] for n in range(4)}
+    loader = torch.utils.data.DataLoader(rows, batch_size=None, num_workers=2, timeout=60)
+    for _ in range(2):
+        identical({str(n): y for n, y in enumerate(loader)}, want)
+
+
+def at_once(work: Callable[[int], Values]) -> list[Values]:
+    """What a function gives on two Python threads that begin together."""
+    together = threading.Barrier(2)
+
+    def one(n: int) -> Values:
+        together.wait(60)
+        return work(n)
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(one, range(2)))
+
+
+def test_two_python_threads_run_one_layer_at_once() -> None:
+    cell, x, start = problem(T=8, B=45, I=33, H=65)
+    runs = 5
+
+    def work(n: int) -> Values:
+        found: Values = {}
+        for k in range(runs):
+            T = 8 - (n + k) % 3  # several layouts are made on the way
+            inputs = [v.detach().clone().requires_grad_() for v in (x[:T], *start.values())]
+            state = dict(zip(start, inputs[1:], strict=True))
+            values = everything(cell, inputs[0], state)
+            found |= {f"{name} of {T} steps": v for name, v in values.items()}
+        return found
+
+    with threads(2):
+        want = work(0)
+        for got in at_once(work):
+            identical(got, want)
+
+
+def test_two_python_threads_compile_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each gets its own cell's kernel."""
+    kinds = ["elman", "gru"]
+    want = [everything(*problem(kind)) for kind in kinds]
+    right = engine._kernel
+
+    def slow(*args: Any) -> Any:
+        time.sleep(0.1)
+        return right(*args)
+
+    monkeypatch.setattr(engine, "_kernel", slow)
+    monkeypatch.setattr(engine, "_numbers", {})
+    got = at_once(lambda n: everything(*problem(kinds[n])))
+    for found, expected in zip(got, want, strict=True):
+        identical(found, expected)
 
 
 # torch's tools
@@ -242,6 +316,44 @@ def test_copy_and_pickle_of_a_layer_that_has_run() -> None:
         other.cell.U_i.data.mul_(2)
         assert not torch.equal(other(x, return_states="all", return_gates=True).output, want["y"])
     identical({"y": layer(x, return_states="all", return_gates=True).output}, want)
+
+
+def drop_in(case: Case) -> tuple[torch.nn.RNNBase, torch.nn.RNNBase, Values]:
+    """Our layer, torch's with the same weights, and inputs."""
+    ours, theirs = case.make(nn), case.make(torch.nn)
+    ours.load_state_dict(theirs.state_dict())
+    return ours, theirs, case.inputs()
+
+
+DROP_INS = [Case("RNN"), Case("GRU", L=2, bidirectional=True), Case("LSTM", proj_size=3)]
+
+
+@pytest.mark.parametrize("case", DROP_INS, ids=str)
+def test_copy_and_pickle_of_a_drop_in_that_has_run(case: Case) -> None:
+    layer, _, inputs = drop_in(case)
+    want = outcome(layer, inputs)
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        identical(outcome(other, inputs), want)
+        other.weight_hh_l0.data.mul_(2)
+        assert not torch.equal(outcome(other, inputs)["y"], want["y"])
+    identical(outcome(layer, inputs), want)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own
+@pytest.mark.parametrize("case", DROP_INS, ids=str)
+def test_transforms_of_a_drop_in_are_those_of_torchs(case: Case) -> None:
+    """Several layers at once, and each one's gradient."""
+    ours, theirs, inputs = drop_in(case)
+    x = inputs["x"].detach()
+    weights = {k: torch.stack([w, 0.5 * w, -w]).detach() for k, w in ours.named_parameters()}
+
+    def loss(layer: torch.nn.RNNBase) -> Callable[..., Tensor]:
+        return lambda w, x: torch.func.functional_call(layer, w, (x,))[0].square().sum()
+
+    got = torch.func.vmap(torch.func.grad(loss(ours)), in_dims=(0, None))(weights, x)
+    for n in range(3):
+        want = torch.func.grad(loss(theirs))({k: w[n] for k, w in weights.items()}, x)
+        agree({k: g[n] for k, g in got.items()}, want, terms=100)
 
 
 def test_functional_call_runs_the_kernel_on_the_given_weights() -> None:
@@ -307,26 +419,38 @@ def test_double_backward_and_hessian_products() -> None:
     assert found[1]["d U_f"].any()
 
 
-@pytest.mark.slow
+class Tagger(torch.nn.Module):
+    """Layers of ours between torch's own, as in a user's model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Recurrent(tame(KINDS["gru"].make(3, 5)), engine="cpu")
+        self.second = nn.Recurrent(tame(KINDS["lstm"].make(5, 9)), reverse=True, engine="cpu")
+        self.last = torch.nn.Linear(9, 2, dtype=torch.float64)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        y, state, *_ = self.first(torch.tanh(x) * 2)
+        result = self.second(y, lengths=lengths)
+        return self.last(result.output), state["h"].sum(0) + result.state["c"][:, :5]
+
+
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # Dynamo's
 @pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")  # and Inductor's own
-def test_torch_compile_of_a_layer_has_no_break_and_the_same_numbers() -> None:
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_torch_compile_of_a_model_has_no_break_and_the_same_numbers(backend: str) -> None:
     torch.compiler.reset()
-    cell, x, start = problem("lstm", T=5, B=3)
-    layer = nn.Recurrent(cell, engine="cpu")
-    lengths = torch.tensor([5, 0, 3])
-
-    def loss(x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        result = layer(torch.tanh(x) * 2, (h, c), lengths=lengths)
-        return result.output * 3, result.state["c"]
-
-    compiled = torch.compile(loss, fullgraph=True)
-    inputs = {"x": x, **start} | dict(cell.named_parameters())
-    for turn in range(2):
-        y, c = compiled(x * (turn + 1), start["h"], start["c"])
-        got = with_gradients({"y": y, "c": c}, inputs)
-        y, c = loss(x * (turn + 1), start["h"], start["c"])
-        agree(got, with_gradients({"y": y, "c": c}, inputs), terms=100)
+    model, x = Tagger(), normal(5, 3, 3, seed=1)
+    compiled = torch.compile(model, fullgraph=True, backend=backend)
+    inputs = {"x": x} | dict(model.named_parameters())
+    for turn, lengths in enumerate(([5, 0, 3], [1, 5, 2])):
+        found = []
+        for run in (compiled, model):
+            y, s = run(x * (turn + 1), torch.tensor(lengths))
+            found.append(with_gradients({"y": y, "s": s}, inputs))
+        agree(found[0], found[1], terms=100)
+    with torch.no_grad():
+        y, _ = compiled(x, torch.tensor([5, 0, 3]))
+        agree({"y": y}, {"y": model(x, torch.tensor([5, 0, 3]))[0]}, terms=100)
 
 
 @pytest.mark.slow
@@ -347,7 +471,7 @@ def test_the_operation_passes_torchs_own_checks() -> None:
     cell, x, start = problem("lstm", T=3, B=2)
     weights = list(cell.parameters())
     for keep in (True, False):
-        number = compiler.prepare(cell, torch.float64, ("h", "c", *cell.gates), REFERENCE)
+        number = compiler.prepare(cell, torch.float64, ("h", "c", *cell.gates), None, REFERENCE)
         first, given = list(start.values()), weights
         if not keep:
             first, given = [s.detach() for s in first], [w.detach() for w in weights]
@@ -367,12 +491,77 @@ def test_a_weight_computed_from_another_gets_its_gradient_through() -> None:
     assert any("original" in k for k in want)
 
 
-def test_autocast_and_other_types_run_on_the_reference_or_say_why() -> None:
-    half = recurnn.cells.GRU(3, 4, dtype=torch.bfloat16)
-    x = torch.randn(4, 2, 3, dtype=torch.bfloat16)
+def test_half_precision_runs_on_the_reference() -> None:
+    half = recurnn.cells.GRU(3, 4, dtype=torch.float16)
+    x = torch.randn(4, 2, 3, dtype=torch.float16)
     identical({"y": recurnn.scan(half, x).output}, {"y": REFERENCE(half, x).output})
-    with pytest.raises(recurnn.errors.EngineError, match=r"no kernel for torch\.bfloat16"):
+    with pytest.raises(recurnn.errors.EngineError, match=r"no kernel for torch\.float16"):
         CPU(half, x)
+
+
+@pytest.mark.parametrize("run", [CPU, REFERENCE], ids=["kernel", "reference"])
+def test_under_autocast_a_scan_is_in_the_type_of_its_weights(run: Any) -> None:
+    cell, x, start = problem("lstm", dtype=torch.float32)
+    rough = x.detach().bfloat16()
+    given = {k: v.detach().bfloat16() for k, v in start.items()}
+    exact = {k: v.float().requires_grad_() for k, v in given.items()}
+    want = everything(cell, rough.float().requires_grad_(), exact, run)
+    with torch.autocast("cpu", torch.bfloat16):
+        for state in (given, list(given.values())):
+            got = full(run, cell, rough, state)
+            identical(
+                {"y": got.output} | got.state,
+                {k: want[f"last {k}"] for k in start} | {"y": want["y"]},
+            )
+        x = rough.float().requires_grad_()
+        y = full(run, cell, x, exact).output
+    identical({"y": y}, {"y": want["y"]})
+    inputs = {"x": x} | exact | dict(cell.named_parameters())
+    plain = full(run, cell, x, exact).output
+    identical(with_gradients({"y": y}, inputs), with_gradients({"y": plain}, inputs))
+
+
+def test_under_autocast_a_model_trains() -> None:
+    """A linear layer in half precision before, and one behind."""
+    cell, _, _ = problem("gru", dtype=torch.float32)
+    before, behind = torch.nn.Linear(2, 3), torch.nn.Linear(9, 2)
+    layer = nn.Recurrent(cell, engine="cpu", batch_first=True)
+    x = torch.randn(4, 6, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(before(x)).output
+        z = behind(y)
+    assert (y.dtype, z.dtype) == (torch.float32, torch.bfloat16)
+    z.float().square().sum().backward()
+    for weight in (*before.parameters(), *cell.parameters(), *behind.parameters()):
+        assert weight.grad is not None
+        assert weight.grad.dtype == torch.float32
+        assert weight.grad.isfinite().all()
+        assert weight.grad.any()
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_under_autocast_a_drop_in_runs_in_the_type_of_its_weights(kind: str) -> None:
+    layer, _, inputs = drop_in(Case(kind, L=2, dtype=torch.float32))
+    inputs = {k: v.detach().bfloat16().float().requires_grad_() for k, v in inputs.items()}
+    want = outcome(layer, inputs)
+    rough = {k: v.detach().bfloat16() for k, v in inputs.items()}
+    state = tuple(rough[k] for k in ("h", "c") if k in rough)
+    with torch.autocast("cpu", torch.bfloat16):
+        identical(outcome(layer, inputs), want)
+        y, _ = layer(rough["x"], state if kind == "LSTM" else state[0])
+    identical({"y": y}, {"y": want["y"]})
+
+
+def test_a_second_derivative_under_autocast_is_in_the_type_of_the_weights() -> None:
+    cell, x, start = problem("lstm", T=4, B=2, H=3)
+    found = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            result = full(CPU, cell, x, start)
+            (dx,) = torch.autograd.grad(result.output.square().sum(), x, create_graph=True)
+            penalty = dx.square().sum()
+            found.append(with_gradients({"p": penalty}, {"x": x} | dict(cell.named_parameters())))
+    identical(found[1], found[0])
 
 
 def test_kernels_do_not_depend_on_the_working_folder(tmp_path: Any) -> None:

@@ -1,10 +1,12 @@
 """Mistakes planted in the compiler, each of which the comparison with the reference must refuse.
 
-The generated text is changed before it is compiled, or the plan before it is written.
+The text is changed before it is compiled, generated bodies and headers alike; or the derivative
+before it is planned; or what the kernel is told of a call.
 """
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -12,15 +14,19 @@ from typing import Any
 import pytest
 import torch
 
+import layers
 import recurnn
 from kernels import compare
 from problems import KINDS
-from recurnn.compiler import differentiate, engine, kernel
+from recurnn.compiler import differentiate, engine, kernel, layout
 from rows import Problem
 
 Change = Callable[[str], str]
 LSTM = Problem("lstm", T=4, B=3, H=9, I=2)
 WIDE = Problem("lstm", T=4, B=3, H=9 + 8 * 8, I=2)  # more than one panel of any machine
+LONG = Problem("lstm", T=70, B=33, H=9, I=2)  # several chunks of weight gradients
+CUT = Problem("lstm", T=9, B=3, H=9, I=2, resets=((5, 1),))
+RAGGED = Problem("lstm", T=4, B=3, H=9, I=2, lengths=(2, 4, 3))
 
 
 @pytest.fixture(autouse=True)
@@ -29,22 +35,40 @@ def _no_kernel_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(engine, name, empty)
 
 
-def part(text: str, kind: str, change: Change) -> str:
-    """Change one kernel of the text: forward, inference or backward."""
-    begin = text.index(f"namespace {kind}_kernel {{")
-    end = text.index(f"// namespace {kind}_kernel\n", begin)
-    changed = change(text[begin:end])
-    assert changed != text[begin:end], "the mistake was not planted"
-    return text[:begin] + changed + text[end:]
+def planted(text: str, change: Change) -> str:
+    """The text with a mistake."""
+    changed = change(text)
+    assert changed != text, "the mistake was not planted"
+    return changed
+
+
+def generated(change: Change) -> Change:
+    """Change what is generated, and leave the headers alone."""
+
+    def only(text: str) -> str:
+        begin = text.index("namespace { namespace ")
+        return text[:begin] + change(text[begin:])
+
+    return only
 
 
 def replaced(pattern: str, by: str, count: int = 1) -> Change:
-    return lambda text: re.sub(pattern, by, text, count=count)
+    return generated(lambda text: re.sub(pattern, by, text, count=count))
+
+
+def in_header(line: str, by: str) -> Change:
+    """Change one line of the headers, which must be there once."""
+
+    def change(text: str) -> str:
+        assert text.count(line) == 1, line
+        return text.replace(line, by)
+
+    return change
 
 
 def times_zero(stream: str) -> Change:
     """What is read from a stream counts for nothing."""
-    return replaced(rf"load\(row\[m_\]\.p\[{stream}\]", f"0 * load(row[m_].p[{stream}]")
+    return replaced(rf"load\(at_{stream}\b", f"0 * load(at_{stream}")
 
 
 def gates_swapped(text: str) -> str:
@@ -53,50 +77,115 @@ def gates_swapped(text: str) -> str:
     return text.replace(first, "@").replace(second, first).replace("@", second)
 
 
+UNIT = r"(left = size_H - unit;)"
 TEXTS: dict[str, tuple[str, Change, Problem]] = {
-    "gates swapped": ("forward", gates_swapped, LSTM),
+    "gates swapped": ("forward", generated(gates_swapped), LSTM),
     "tanh for sigmoid": ("forward", replaced(r"sigmoid\(", "tanh("), LSTM),
     "last panel skipped": (
-        "forward",
-        replaced(r"(if \(left <= 0)\)", r"\1 || (panel > 0 && left <= U * LANES))"),
-        WIDE,
+        "forward", replaced(UNIT, r"\1 if (panel > 0 && left <= U * LANES) continue;"), WIDE,
     ),
-    "last unit skipped": ("forward", replaced(r"if \(left <= 0\)", "if (left <= 1)", 9), LSTM),
+    "last unit skipped": ("forward", replaced(UNIT, r"\1 if (left <= 1) continue;", 9), LSTM),
     "carry dropped": ("backward", times_zero("carry_c"), LSTM),
     "seed dropped": ("backward", times_zero("seed_f"), LSTM),
-    "old state for new": ("backward", replaced(r"p\[new_c\]", "p[old_c]"), LSTM),
+    "old state for new": ("backward", replaced(r"load\(at_new_c\b", "load(at_old_c"), LSTM),
     "first state's gradient without the product": (
-        "backward", replaced(r"carry \+ \w+, left\)", "carry, left)"), LSTM,
+        "backward", replaced(r"(store\(at_first_h \+ unit), \w+,", r"\1, carry_h_,"), LSTM,
+    ),
+    "last chunk's weight sum skipped": (
+        "backward", in_header("sums.add(k0, k1,", "if (k1 < call.T_) sums.add(k0, k1,"), LONG,
+    ),
+    "each chunk's weight sum begun anew": (
+        "backward", in_header("begun = true;", "begun = false;"), LONG,
+    ),
+    "reset not cut on the fast path": (
+        "forward", in_header("at_edge(c, r.b, r.length, t);", "t <= 0 || t + 1 >= r.length;"), CUT,
+    ),
+    "reset not cut on the fast path back": (
+        "backward", in_header("at_edge(c, r.b, r.length, t);", "t <= 0 || t + 1 >= r.length;"), CUT,
+    ),
+    "order of the lengths ignored": (
+        "forward", in_header("row[i].b = c.order ? c.order[at] : at;", "row[i].b = at;"), RAGGED,
+    ),
+    "order of the lengths ignored in the weight sums": (
+        "backward", in_header("int b = c.order ? c.order[i] : i,", "int b = i,"), RAGGED,
+    ),
+    "padding not cleared": (
+        "forward", in_header("if (part == 0) clear_padding<K>(c, rows.row, rows.n);", ""), RAGGED,
     ),
 }  # fmt: skip
 
 
-FAST = ("gates swapped", "last panel skipped", "carry dropped")
+FAST = (
+    "gates swapped", "last panel skipped", "carry dropped", "last chunk's weight sum skipped",
+    "reset not cut on the fast path",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(k, marks=() if k in FAST else pytest.mark.slow) for k in TEXTS]
 )
-def test_a_mistake_in_the_generated_text_is_refused(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mistake_in_the_text_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kind, change, problem = TEXTS[name]
     load = kernel.load
-    planted: list[str] = []
+    seen: list[str] = []
 
     def wrong(text: str, dtype: str, called: str) -> Any:
-        planted.append(name)
-        return load(part(text, kind, change), dtype, f"Planted{called}")
+        if called.endswith(f"-{kind}"):
+            seen.append(called)
+            return load(planted(text, change), dtype, f"Planted{called}")
+        return load(text, dtype, called)
 
     monkeypatch.setattr(kernel, "load", wrong)
     with pytest.raises(AssertionError, match="more than"):
         compare(problem)
-    assert planted
+    assert seen == [f"LSTM-{kind}"]
 
 
 def test_the_right_text_is_accepted() -> None:
-    compare(LSTM)
-    compare(WIDE)
+    for problem in (LSTM, WIDE, LONG, CUT, RAGGED):
+        compare(problem)
+
+
+def gate_forgotten(right: Any, name: str) -> Any:
+    return None if name == "U_f" else right
+
+
+def written_to_another(right: Any, name: str) -> Any:
+    if name == "b_g":
+        right.array -= 1
+    return right
+
+
+def second_place_forgotten(right: Any, name: str) -> Any:
+    right.copy = layout.NONE
+    return right
+
+
+@pytest.mark.parametrize(
+    ("mistake", "check"),
+    [
+        (gate_forgotten, lambda: compare(LSTM)),
+        (written_to_another, lambda: compare(LSTM)),
+        (second_place_forgotten, lambda: layers.compare(layers.Case("LSTM"))),  # of two biases
+    ],
+    ids=["gate-forgotten", "written-to-another", "second-place-forgotten"],
+)
+def test_a_mistake_in_where_the_gradients_go_is_refused(
+    mistake: Callable[[Any, str], Any], check: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = layout._Sums.place
+
+    def wrong(self: Any, name: str, *, second: bool = False) -> Any:
+        return mistake(right(self, name, second=second), name)
+
+    # neither a layout from before, nor a wrong one left behind
+    scan = importlib.import_module("recurnn.scan")
+    monkeypatch.setattr(scan, "_prepare_bound", scan._prepare)
+    check()
+    monkeypatch.setattr(engine, "_numbers", {})
+    monkeypatch.setattr(layout._Sums, "place", wrong)
+    with pytest.raises(AssertionError, match="more than"):
+        check()
 
 
 def dz_forgotten(back: differentiate.Backward) -> None:

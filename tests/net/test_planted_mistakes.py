@@ -20,7 +20,7 @@ from layers import Case
 from problems import KINDS, against_witness
 from recurnn import cells
 from recurnn.cells import Cell, Weights
-from recurnn.compiler import Bound
+from recurnn.compiler import Binding, Bound
 from recurnn.nn import scanned
 from recurnn.scan import ScanResult
 from rows import Problem
@@ -305,24 +305,40 @@ def test_a_gradient_stopped_in_time_leaves_the_values_right() -> None:
 # Layers
 
 
-def swap(a: str, b: str) -> Callable[[dict[str, Tensor]], None]:
-    def change(w: dict[str, Tensor]) -> None:
-        w[a], w[b] = w[b], w[a]
+def swap(a: str, b: str) -> Callable[[Bound], Bound]:
+    """The rows of one weight are taken for those of another."""
+
+    def change(w: Bound) -> Bound:
+        pieces = dict(w.binding.pieces)
+        pieces[a], pieces[b] = pieces[b], pieces[a]
+        return Bound(Binding(tuple(pieces.items())), w.tensors)
 
     return change
 
 
-def second_bias_dropped(w: dict[str, Tensor]) -> None:
-    for name in [n for n in w if n.startswith("b_u")]:
-        w[name] = torch.zeros_like(w[name])
+def second_bias_dropped(w: Bound) -> Bound:
+    pieces = {k: p[:1] for k, p in w.binding.pieces}
+    return Bound(Binding(tuple(pieces.items())), w.tensors)
 
 
-def transposed(w: dict[str, Tensor]) -> None:
-    w["U_g"] = w["U_g"].T
+def last_gate(w: Bound, tensor: int, change: Callable[[Tensor], Tensor]) -> Bound:
+    """Change the last gate's rows of one of torch's stacked tensors."""
+    H = w.tensors[1].shape[1]
+    tensors = list(w.tensors)
+    tensors[tensor] = torch.cat([tensors[tensor][:-H], change(tensors[tensor][-H:])])
+    return Bound(w.binding, tensors)
 
 
-def detached(w: dict[str, Tensor]) -> None:
-    w["b_o"] = w["b_o"].detach()
+def transposed(w: Bound) -> Bound:
+    return last_gate(w, 1, lambda rows: rows.T)
+
+
+def detached(w: Bound) -> Bound:
+    return last_gate(w, 2, torch.Tensor.detach)
+
+
+def recurrent_bias_zero(w: Bound) -> Bound:
+    return last_gate(w, 3, torch.zeros_like)
 
 
 @pytest.mark.parametrize(
@@ -335,19 +351,28 @@ def detached(w: dict[str, Tensor]) -> None:
         (Case("GRU"), swap("W_r", "W_z")),
         (Case("GRU"), swap("b_n", "b_u")),
         (Case("GRU"), second_bias_dropped),
+        (Case("GRU"), recurrent_bias_zero),
         (Case("LSTM", dtype=torch.float32), swap("U_i", "U_o")),
     ],
-    ids=["W_i-W_f", "b_g-b_o", "U_g-T", "b_o-detached", "W_r-W_z", "b_n-b_u", "b_u-0", "f32"],
+    ids=[
+        "W_i-W_f",
+        "b_g-b_o",
+        "U_o-T",
+        "b_o-detached",
+        "W_r-W_z",
+        "b_n-b_u",
+        "b_hh",
+        "b_u-0",
+        "f32",
+    ],
 )
 def test_wrong_weights_in_a_layer_are_refused(
-    case: Case, change: Callable[[dict[str, Tensor]], None], monkeypatch: pytest.MonkeyPatch
+    case: Case, change: Callable[[Bound], Bound], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan = scanned.scan
 
     def wrong(cell: Cell, x: Tensor, *args: Any, parameters: Bound, **how: Any) -> ScanResult:
-        given = parameters.binding.weights(parameters.tensors, cell.shapes())
-        change(given)
-        return scan(cell, x, *args, parameters=given, **how)
+        return scan(cell, x, *args, parameters=change(parameters), **how)
 
     layers.compare(case)
     monkeypatch.setattr(scanned, "scan", wrong)

@@ -2,66 +2,43 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from importlib import resources
 
-# Words of the headers and of C++ that an author's name must not hide.
+# Words of the headers, of the frame and of C++ that an author's name must not hide.
 RESERVED = frozenset(
-    [
-        "T",
-        "V",
-        "I",
-        "W",
-        "M",
-        "N",
-        "U",
-        "A",
-        "Row",
-        "Call",
-        "unit",
-        "left",
-        "row",
-        "scan",
-        "M_",
-        "panel",
-        "operand",
-        "member",
-        "members",
-        "team",
-        "m_",
-        "n_",
-        "n",
-        "load",
-        "store",
-        "exp",
-        "expm1",
-        "log",
-        "log1p",
-        "softplus",
-        "erf",
-        "tanh",
-        "sigmoid",
-        "sqrt",
-        "abs",
-        "maximum",
-        "minimum",
-        "greater",
-        "where",
-        "broadcast",
-        "total",
-        "products",
-        "width",
-        "carry",
-        "int",
-        "float",
-        "double",
-        "for",
-        "if",
-        "do",
-        "new",
-        "this",
-        "auto",
-    ]
+    """
+    T V I W M N U A P K Row Call Scan Team Kernel Place LANES unit left row scan M_ panel operand
+    member members team m_ n_ n load store exp expm1 log log1p softplus erf tanh sigmoid sqrt abs
+    maximum minimum greater where broadcast total multiply padded memcpy width carry body tile
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const
+    constexpr const_cast continue decltype default delete do double dynamic_cast else enum explicit
+    export extern false float for friend goto if inline int long mutable namespace new noexcept not
+    not_eq nullptr operator or or_eq private protected public register reinterpret_cast return
+    short signed sizeof static static_assert static_cast struct switch template this thread_local
+    throw true try typedef typeid typename union unsigned using virtual void volatile wchar_t while
+    xor xor_eq
+    """.split()
 )
+# The names that a body gives to arrays, sizes and what it reads.
+GIVEN = re.compile(
+    r"at_\w+|(state|carry|seed|vector)_\w*|(size|room)_\w+|(product|weights|v)\d+|Phase.*|_.*"
+)
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """An author's name as it can stand in a body.
+
+    Args:
+        name: an identifier.
+        taken: the names that are there already.
+    """
+    name = f"own_{name}" if GIVEN.fullmatch(name) else name
+    while name in RESERVED or name in taken:
+        name += "_"
+    return name
+
 
 HEADERS = ("vectors.h", "products.h", "threads.h", "recurrence.h")
 
@@ -100,6 +77,7 @@ def tile_text(
     # The products come to the body in memory, which costs little beside making them; so neither
     # has to be compiled once for every size of tile.
     most = f"rows_of({max(counts)})" if counts else "8"
+    size = f"        {sizes[0]}\n" if sizes[0] else ""
     before = "".join(f"        {line}\n" for line in lines)
     body = "\n".join(f"                {line}" for line in inner)
     room = "".join(
@@ -121,8 +99,7 @@ def tile_text(
         }}
     }}
     static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {{
-        {sizes[0]}
-{room}{before}        body(scan, row, M_, N, panel{passed});
+{size}{room}{before}        body(scan, row, M_, N, panel{passed});
     }}
 }};
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from recurnn.compiler.cpp_text import RESERVED, tile_text
+from recurnn.compiler.cpp_text import free_name, tile_text
 from recurnn.compiler.ops import OPS, Value
 from recurnn.compiler.plan import Body, Group, Place, Plan
 
@@ -94,14 +94,12 @@ class _Writer:
         self.groups: list[Group] = []
         self.matrices = 0
         self.scalar_slots: dict[Value, int] = {}
-        taken: set[str] = set()
+        taken = set(plan.streams)
         self.names: dict[Value, str] = {}
         for value, name in names.items():
-            unique = name if name.isascii() and name.isidentifier() else f"v{value.index}"
-            while unique in RESERVED or unique in taken or unique in plan.streams:
-                unique += "_"
-            taken.add(unique)
-            self.names[value] = unique
+            if name.isascii() and name.isidentifier():
+                self.names[value] = free_name(name, taken)
+                taken.add(self.names[value])
 
     # ---- names and places
 
@@ -294,7 +292,7 @@ class _Writer:
                 lines.append(f"({self.pointer(place)})[0] = row[m_].s[{self.scalar(value)}];")
         if not lines:
             return ""
-        inner = "\n".join(f"                {line}" for line in lines)
+        inner = "\n".join(f"                {line}" for line in [*self.locals(lines)[1], *lines])
         return (
             f"        {{\n            {self.sizes(inner)}\n"
             f"            for (int m_ = 0; m_ < n; m_++) {{\n{inner}\n            }}\n        }}\n"
@@ -366,8 +364,7 @@ class _Writer:
             f"backward = {_bool(backward)};\n"
             f"    static constexpr Cleared cleared[] = {{{', '.join(cleared)}}};\n"
             + (
-                f"    static constexpr int dz = {kind}_kernel::dz, "
-                "input_streams[] = {dx, dz};\n"
+                f"    static constexpr int dz = {kind}_kernel::dz, input_streams[] = {{dx, dz}};\n"
                 if backward
                 else "    static constexpr int hoist_streams[] = {x, hoisted};\n"
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,7 +47,7 @@ class Compiled:
         self.input_widths = {k: 1 if w == "1" else sizes[w] for k, w in cell.inputs.items()}
         self.kept = [k for k in self.states if k not in self.wanted]
         self.half = self.kernel.dtype == torch.bfloat16
-        self.no_lasts = [None] * len(self.states)
+        self.no_starts = self.no_lasts = [None] * len(self.states)
         # One number for all units comes as a vector that repeats it.
         one = (cell.hidden_size,)
         self.shapes = {
@@ -74,6 +76,7 @@ class Compiled:
 _kernels: dict[Any, Kernel] = {}
 _compiled: list[Compiled] = []
 _numbers: dict[Any, int | Unsupported] = {}
+_building = threading.RLock()
 
 
 def prepare(
@@ -96,14 +99,10 @@ def prepare(
     key = (type(cell), type(cell).step, _attributes(cell), dtype, wanted, binding, more)
     number = _numbers.get(key)
     if number is None:
-        try:
-            number = len(_compiled)
-            kernel = _kernel(cell, dtype, wanted, more)
-            own = binding or Binding.own(k for k in cell.weights if k not in cell.absent)
-            _compiled.append(Compiled(kernel, cell, own, wanted, reference))
-        except Unsupported as reason:
-            number = reason
-        _numbers[key] = number
+        with _building:  # the number is the place in a list: one thread at a time
+            number = _numbers.get(key)
+            if number is None:
+                number = _numbers[key] = _build(cell, dtype, wanted, binding, reference, more)
     if isinstance(number, Unsupported):
         raise number
     return number
@@ -112,6 +111,30 @@ def prepare(
 def compiled(number: int) -> Compiled:
     """The compiled cell of this number."""
     return _compiled[number]
+
+
+def _build(
+    cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], binding: Binding | None,
+    reference: Reference, more: tuple[str, ...],
+) -> int | Unsupported:  # fmt: skip
+    """The number of a cell that was not compiled before, or why there is none."""
+    try:
+        kernel = _kernel(cell, dtype, wanted, more)
+    except Unsupported as reason:
+        return reason
+    own = binding or Binding.own(k for k in cell.weights if k not in cell.absent)
+    _compiled.append(Compiled(kernel, cell, own, wanted, reference))
+    return len(_compiled) - 1
+
+
+def _in_child() -> None:
+    """A child has only the thread that forked: no lock is another's."""
+    global _building
+    _building = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def _kernel(

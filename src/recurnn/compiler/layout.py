@@ -87,7 +87,7 @@ class Builder:
         self.given(stream, array, (self.shape.B * n, n), shift=shift, first=first, first_row=n)
 
     def given(
-        self, stream: str, array: str, strides: tuple[int, int], *, shift: int = 0,
+        self, stream: str, array: str, strides: tuple[int, ...], *, shift: int = 0,
         first: str = "", first_row: int = 0,
     ) -> None:  # fmt: skip
         """A stream over an array of the caller's, with its strides of step and row."""
@@ -174,7 +174,7 @@ class Builder:
         step = flops / max(s.T, 1)
         # Few rows: every thread would read the whole of U at each step, and the more of that there
         # is the more rows are few.
-        few = s.B < 2 * threads and step > 1e5 or s.B < 8 * threads and step > 4e6
+        few = (s.B < 2 * threads and step > 1e5) or (s.B < 8 * threads and step > 4e6)  # noqa: SIM300
         if few and not self.plan.has_row_sums:
             return threads, True
         return min(threads, s.B), False

@@ -7,7 +7,6 @@ gradient's own gradient is that of the reference, which the caller hands over.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,13 +19,16 @@ from recurnn.compiler.segments import SparseScan
 
 
 def run(
-    number: int, given: Given, *, norms: Any = None, sparse: bool = False
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    number: int, given: Given, *, states: Sequence[str], wanted: Sequence[str],
+    norms: Any = None, sparse: bool = False,
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:  # fmt: skip
     """Run a compiled cell.
 
     Args:
         number: of the compiled cell, from `prepare`.
         given: what the scan is given.
+        states: the names of its states.
+        wanted: as for `prepare`.
         norms: where the backward pass puts the norms of the gradients of states, or None.
         sparse: whether to keep states at some steps only, and compute the others again.
 
@@ -35,30 +37,21 @@ def run(
     """
     tensors = given.tensors
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    if torch.compiler.is_compiling():
-        states, wanted = _results(number)
+    if torch.compiler.is_compiling():  # the list of what is compiled is not for it to look into
         x, starts, inputs, weights, lengths, reset, reverse = given
+        known = [s for s in starts if s is not None]
         out = torch.ops.recurnn.scan(
-            x, list(starts), list(inputs), list(weights), lengths, reset, reverse, number, keep
+            x, known, list(inputs), list(weights), lengths, reset, reverse, number, keep
         )
+    elif keep:
+        apply = _apply_sparse if sparse and given.x.shape[0] > 1 else _apply
+        out = apply(number, norms, given.lengths, given.reset, given.reverse, *tensors)
     else:
         c = compiled(number)
-        states, wanted = c.states, c.wanted
-        if keep:
-            apply = _apply_sparse if sparse and given.x.shape[0] > 1 else _apply
-            out = apply(number, norms, given.lengths, given.reset, given.reverse, *tensors)
-        else:
-            out = narrow(c, forward(c, given, keep=False)[0])
+        out = narrow(c, forward(c, given, keep=False)[0])
     n = len(wanted)
     last = dict(zip(states, out[n : n + len(states)], strict=True))
     return last, dict(zip(wanted, out, strict=False))
-
-
-# torch.compile remembers a list as it was when first met, and that of compiled cells grows
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _results(number: int) -> tuple[list[str], tuple[str, ...]]:
-    c = compiled(number)
-    return c.states, c.wanted
 
 
 class _Scan(torch.autograd.Function):
@@ -116,23 +109,24 @@ def _backward(
     return narrow(c, result.found)
 
 
-# ---- the registered operation, for torch.compile and torch.export
+# ---- the registered operation, for torch.compile and torch.export. Initial states are all given or
+# none: a list with None in it would be one argument to torch, and get no gradients.
 
 
 @torch.library.custom_op("recurnn::scan", mutates_args=(), device_types="cpu")
 def _scan(
-    x: Tensor, starts: list[Tensor | None], inputs: list[Tensor], weights: list[Tensor],
+    x: Tensor, starts: list[Tensor], inputs: list[Tensor], weights: list[Tensor],
     lengths: Tensor | None, reset: Tensor | None, reverse: bool, number: int, keep: bool,
 ) -> list[Tensor]:  # fmt: skip
     c = compiled(number)
-    given = Given(x, starts, inputs, weights, lengths, reset, reverse)
+    given = Given(x, starts or c.no_starts, inputs, weights, lengths, reset, reverse)
     out, kept = forward(c, given, keep=keep)
     return [*narrow(c, out), *(kept if c.half else kept[len(c.wanted) :])]  # no tensor twice
 
 
 @_scan.register_fake
 def _(
-    x: Tensor, starts: list[Tensor | None], inputs: list[Tensor], weights: list[Tensor],
+    x: Tensor, starts: list[Tensor], inputs: list[Tensor], weights: list[Tensor],
     lengths: Tensor | None, reset: Tensor | None, reverse: bool, number: int, keep: bool,
 ) -> list[Tensor]:  # fmt: skip
     c = compiled(number)
@@ -173,27 +167,24 @@ def _(
 
 
 def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
-    *given, number, keep = inputs
+    x, starts, *given, number, keep = inputs
     c = compiled(number)
     if keep:
         public = len(c.wanted) + len(c.states)
         kept = [*([] if c.half else output[: len(c.wanted)]), *output[public:]]
-        _keep(ctx, Given(*given), kept, number)
+        _keep(ctx, Given(x, starts or c.no_starts, *given), kept, number)
     else:
         ctx.set_materialize_grads(False)
 
 
 def _registered_backward(ctx: Any, slopes: list[Tensor | None]) -> Any:
-    c = compiled(ctx.options[1])
-    wants_x, *lists = ctx.needs_input_grad[:4]
-    # Of a list without any tensor torch knows only that it wants nothing.
-    counts = [len(c.states), len(c.inputs), c.binding.tensors]
-    each = [w if isinstance(w, list) else [False] * n for w, n in zip(lists, counts, strict=True)]
-    dx, *found = _backward(ctx, slopes, [wants_x, *(w for wants in each for w in wants)])
-    given = iter(found)
-    parts = [list(itertools.islice(given, n)) for n in counts]
-    some = [p if isinstance(w, list) else None for w, p in zip(lists, parts, strict=True)]
-    return dx, *some, None, None, None, None, None
+    wants_x, wants_starts, wants_inputs, wants_weights, *_ = ctx.needs_input_grad
+    n = len(compiled(ctx.options[1]).states)
+    wants = [wants_x, *(wants_starts or [False] * n), *(wants_inputs or []), *wants_weights]
+    dx, *found = _backward(ctx, slopes, wants)
+    m = n + len(wants_inputs or [])
+    firsts = found[:n] if wants_starts else []
+    return dx, firsts, found[n:m], found[m:], None, None, None, None, None
 
 
 torch.library.register_autograd("recurnn::scan", _registered_backward, setup_context=_setup)
