@@ -51,6 +51,37 @@ def test_torch_compile_takes_a_model_whole(name: str) -> None:
         agree(got, with_gradients({"y": model(x, lengths)}, inputs), terms=300)
 
 
+@pytest.mark.parametrize(
+    ("options", "draws"),
+    [
+        ({"zoneout": 0.3}, True),
+        ({"state_dropout": 0.5, "input_dropout": 0.2, "weight_dropout": 0.2}, True),
+        ({"initial": "learned", "layer_norm": True, "merge": "sum", "bidirectional": True}, False),
+        ({"activation": "softsign", "connections": "dense"}, False),
+    ],
+    ids=str,
+)
+def test_options_beyond_torch_compile_whole(options: dict[str, Any], draws: bool) -> None:
+    layer, x = recurnn.nn.LSTM(3, 4, 2, dtype=F64, **options), normal(5, 2, 3, seed=1)
+    run = torch.compile(lambda x: layer(x)[0], fullgraph=True, backend="aot_eager")
+    assert torch.equal(run(x), run(x)) != draws
+    layer.eval()
+    inputs = {"x": x} | dict(layer.named_parameters())
+    got = with_gradients({"y": run(x)}, inputs)
+    agree(got, with_gradients({"y": layer(x)[0]}, inputs), terms=300)
+
+
+def test_layers_of_cells_compile_whole() -> None:
+    cell = recurnn.cells.MGU(3, 4, dtype=F64)
+    layer = recurnn.nn.Recurrent(cell, zoneout=0.3, weight_dropout=0.2)
+    stack = recurnn.nn.Stack(recurnn.nn.Bidirectional(layer), torch.nn.Linear(8, 2, dtype=F64))
+    run = torch.compile(lambda x: stack(x).output, fullgraph=True, backend="aot_eager")
+    x = normal(5, 2, 3, seed=1)
+    assert not torch.equal(run(x), run(x))
+    stack.eval()
+    agree({"y": run(x)}, {"y": stack(x).output}, terms=100)
+
+
 def test_one_step_and_a_mask_compile_whole() -> None:
     step = recurnn.nn.LSTMCell(3, 4, dtype=F64)
     x = normal(4, 3, seed=2)

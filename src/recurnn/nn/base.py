@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from recurnn.cells import Cell
 from recurnn.nn import options
 from recurnn.nn.arguments import check_arguments, check_together
+from recurnn.nn.noise import described
 from recurnn.nn.starts import start_by_gate, start_of
 from recurnn.nn.weights import GATES, SHARED, Direction, bind, describe, stacked
 
@@ -105,15 +106,15 @@ class TorchLayer(nn.Module):
 
     def _arrange(self) -> None:
         """Make the plan: a `Direction` for each layer and direction, in the order of the states."""
+        o, states = self.options, dict(zip("hc", self.state_sizes, strict=False))
+        rates = options.zoneout_rates(type(self).__name__, o.zoneout, states)
+        self._rates = tuple(rates.items())
+        self._noisy = bool(rates or o.state_dropout)
+        self._plain = not o.given
         self._plan: tuple[tuple[Direction, ...], ...] = tuple(
             tuple(self._direction(size, k, d) for d in range(self.directions))
             for k, size in enumerate(self._input_sizes())
         )
-        cell, o = self._plan[0][0].cell, self.options
-        name = type(self).__name__
-        self._rates = tuple(options.zoneout_rates(name, o.zoneout, cell.states).items())
-        self._plain = not o.given
-        self._noisy = bool(self._rates or o.state_dropout)
 
     def _direction(self, size: int, k: int, d: int) -> Direction:
         o = self.options
@@ -134,6 +135,7 @@ class TorchLayer(nn.Module):
             (*(f"{n}_l{k}" if n in shared else f"{n}{tail}" for n in names), *of_cell.values()),
             (d == 1) != o.reverse,
             of_cell,
+            described(cell, self._rates, o.state_dropout) if self._noisy else None,
         )
 
     def _register(self, where: dict[str, Any]) -> None:

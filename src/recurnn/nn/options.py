@@ -113,7 +113,7 @@ def check_rate(name: str, option: str, rate: Any) -> None:
         )
 
 
-def zoneout_rates(name: str, zoneout: Any, states: Mapping[str, str]) -> dict[str, float]:
+def zoneout_rates(name: str, zoneout: Any, states: Mapping[str, object]) -> dict[str, float]:
     """The probability of each state that has one.
 
     Args:

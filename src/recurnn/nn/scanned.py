@@ -18,7 +18,7 @@ from recurnn.nn.base import TorchLayer
 from recurnn.nn.calls import check_kind, check_sizes, states_of
 from recurnn.nn.masks import ALL, Steps, real_steps
 from recurnn.nn.merge import MERGED, Output, each
-from recurnn.nn.noise import described, drop_input
+from recurnn.nn.noise import drop_input
 from recurnn.nn.weights import Direction
 from recurnn.scan import ScanResult, scan
 
@@ -149,9 +149,8 @@ class Scanned(TorchLayer):
     ) -> ScanResult:  # fmt: skip
         """One direction of one layer, with the masks of this call."""
         cell, weights, o = direction.cell, self._weights(direction), self.options
-        if self._noisy:
-            noise = described(cell, self._rates, o.state_dropout)
-            cell, inputs = noise.draw(x, training=self.training)
+        if direction.noise is not None:
+            cell, inputs = direction.noise.draw(x, training=self.training)
             how = how | {"inputs": inputs} if inputs else how
         if o.weight_dropout > 0 and self.training:
             weights[1] = F.dropout(weights[1], o.weight_dropout)

@@ -13,6 +13,7 @@ from recurnn import cells
 from recurnn.cells import Cell
 from recurnn.cells.activated import Activation
 from recurnn.compiler import Binding, Piece
+from recurnn.nn.noise import Noise
 
 GATES: dict[str, tuple[str, ...]] = {
     "LSTM": ("i", "f", "g", "o"),
@@ -43,6 +44,7 @@ class Direction(NamedTuple):
         names: of the tensors: attributes of the layer.
         reverse: whether it runs from the last step to the first.
         own: names of the tensors that torch does not have, by the cell's name for them.
+        noise: the cell with zoneout or dropout of its state, or None.
     """
 
     cell: Cell
@@ -50,6 +52,7 @@ class Direction(NamedTuple):
     names: tuple[str, ...]
     reverse: bool
     own: dict[str, str]
+    noise: Noise | None
 
 
 SHARED: dict[str | None, tuple[str, ...]] = {
