@@ -154,6 +154,12 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         "whose names begin with U, and the cell has none.",
     ),
     (
+        ConfigError,
+        lambda: nn.Recurrent(cells.MinGRU(3, 4), weight_dropout=0.5),
+        "MinGRU: weight_dropout has nothing to act on.\n"
+        "  It acts on the matrices whose names begin with U, and the cell has none.",
+    ),
+    (
         ShapeError,
         lambda: twice(nn.Recurrent(GRU, stateful=True)),
         "GRU: the carried state does not fit the input.\n  The last call had 2 rows, x has 1: call "

@@ -50,11 +50,7 @@ def dropped(cell: Cell) -> Cell:
     Raises:
         ConfigError: the cell has no matrix whose name begins with U.
     """
-    matrices = {
-        name: letters.split()[1]
-        for name, letters in cell.weights.items()
-        if name.startswith("U") and len(letters.split()) == 2
-    }
+    matrices = recurrent_matrices(cell)
     if not matrices:
         raise ConfigError(
             f"{type(cell).__name__}: state_dropout has nothing to act on.\n"
@@ -63,6 +59,19 @@ def dropped(cell: Cell) -> Cell:
         )
     kind = _dropped(type(cell), tuple(sorted(matrices.items())))
     return _of_class(cell, kind, {f"drop_{letter}": letter for letter in matrices.values()})
+
+
+def recurrent_matrices(cell: Cell) -> dict[str, str]:
+    """The matrices whose names begin with U: name to the letter of what they multiply.
+
+    Args:
+        cell: the cell.
+    """
+    return {
+        name: letters.split()[1]
+        for name, letters in cell.weights.items()
+        if name.startswith("U") and len(letters.split()) == 2
+    }
 
 
 def _of_class(cell: Cell, kind: type[Cell], inputs: Mapping[str, str]) -> Cell:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from recurnn.errors import CallError, ShapeError
+from recurnn.scan import autocast_on
 
 if TYPE_CHECKING:
     from recurnn.nn.base import TorchLayer
@@ -74,17 +75,15 @@ def check_sizes(
         weight: one of the weights; it stands for all.
     """
     name = type(layer).__name__
+    if torch._C._is_any_autocast_enabled() and autocast_on(x.device.type):
+        x = x.to(weight.dtype)
+        state = None if state is None else tuple(s.to(weight.dtype) for s in state)
     if x.dtype != weight.dtype:
-        if torch.is_autocast_enabled(x.device.type):
-            x = x.to(weight.dtype)
-            state = None if state is None else tuple(s.to(weight.dtype) for s in state)
-        else:
-            raise ShapeError(
-                f"{name}: the input and the weights differ in type.\n"
-                f"  RNN input dtype ({x.dtype}) does not match weight dtype ({weight.dtype}). "
-                f"Convert input: input.to({weight.dtype}), or convert model: "
-                f"model.to({x.dtype})."
-            )
+        raise ShapeError(
+            f"{name}: the input and the weights differ in type.\n"
+            f"  RNN input dtype ({x.dtype}) does not match weight dtype ({weight.dtype}). "
+            f"Convert input: input.to({weight.dtype}), or convert model: model.to({x.dtype})."
+        )
     if x.device != weight.device:
         raise CallError(
             f"{name}: Input and parameter tensors are not at the same device.\n"

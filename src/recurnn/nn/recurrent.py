@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from recurnn.cells import Cell
+from recurnn.cells.noise import recurrent_matrices
 from recurnn.checks import State
-from recurnn.errors import ShapeError, one_of
+from recurnn.errors import ConfigError, ShapeError, one_of
 from recurnn.nn.masks import ALL, real_steps
 from recurnn.nn.noise import Noise, drop_input, drop_weights
 from recurnn.nn.options import INITIALS, Zoneout, check_rate, zoneout_rates
@@ -72,6 +73,11 @@ class Recurrent(nn.Module):
             ("weight_dropout", weight_dropout),
         ):  # fmt: skip
             check_rate(name, option, rate)
+        if weight_dropout and not recurrent_matrices(cell):
+            raise ConfigError(
+                f"{name}: weight_dropout has nothing to act on.\n"
+                "  It acts on the matrices whose names begin with U, and the cell has none."
+            )
         self.cell = cell
         self.batch_first = batch_first
         self.reverse = reverse
