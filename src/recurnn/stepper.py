@@ -37,7 +37,8 @@ def stepper(layer: nn.Module, batch_size: int = 1, *, engine: str = "auto") -> S
         The stepper: called with x [B, I], it gives the output [B, H].
 
     Raises:
-        ConfigError: it is none of these, or it runs from the last step to the first.
+        ConfigError: it is none of these, it runs from the last step to the first, or its cell has
+            inputs beside x.
         EngineError: the engine asked for by name cannot run this; the text says why.
 
     Example:
@@ -279,6 +280,11 @@ def _chain(layer: nn.Module) -> list[tuple[Cell, Bound | dict[str, Tensor]]]:
         raise _backwards("a layer with reverse=True")
     given = {"zoneout": getattr(layer, "zoneout", 0.0), "initial": getattr(layer, "learned", None)}
     _only_steps("layer", {k: v for k, v in given.items() if v})
+    if inner.inputs:
+        raise ConfigError(
+            f"stepper: the {type(inner).__name__} has inputs beside x: {', '.join(inner.inputs)}.\n"
+            "  A stepper gives it only x. Use recurnn.scan on one step, and hand its state on."
+        )
     return [(inner, inner.tensors())]
 
 

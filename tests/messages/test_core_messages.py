@@ -349,6 +349,12 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         "  It begins at the last step of a sequence, which is not there yet.",
     ),
     (
+        ConfigError,
+        lambda: recurnn.stepper(MASKED),
+        "stepper: the Masked has inputs beside x: m, clock.\n"
+        "  A stepper gives it only x. Use recurnn.scan on one step, and hand its state on.",
+    ),
+    (
         ShapeError,
         lambda: recurnn.stepper(ELMAN, 2)(torch.zeros(1, 3)),
         "stepper: the input does not fit.\n"

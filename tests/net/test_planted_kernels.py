@@ -18,7 +18,9 @@ import layers
 import recurnn
 from kernels import compare
 from problems import KINDS
-from recurnn.compiler import differentiate, engine, kernel, layout
+from recurnn.compiler import differentiate, engine, kernel
+from recurnn.compiler.structures import NONE
+from recurnn.compiler.sums import Sums
 from rows import Problem
 
 Change = Callable[[str], str]
@@ -157,7 +159,7 @@ def written_to_another(right: Any, name: str) -> Any:
 
 
 def second_place_forgotten(right: Any, name: str) -> Any:
-    right.copy = layout.NONE
+    right.copy = NONE
     return right
 
 
@@ -173,7 +175,7 @@ def second_place_forgotten(right: Any, name: str) -> Any:
 def test_a_mistake_in_where_the_gradients_go_is_refused(
     mistake: Callable[[Any, str], Any], check: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = layout._Sums.place
+    right = Sums.place
 
     def wrong(self: Any, name: str, *, second: bool = False) -> Any:
         return mistake(right(self, name, second=second), name)
@@ -183,7 +185,7 @@ def test_a_mistake_in_where_the_gradients_go_is_refused(
     monkeypatch.setattr(scan, "_prepare_bound", scan._prepare)
     check()
     monkeypatch.setattr(engine, "_numbers", {})
-    monkeypatch.setattr(layout._Sums, "place", wrong)
+    monkeypatch.setattr(Sums, "place", wrong)
     with pytest.raises(AssertionError, match="more than"):
         check()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -70,13 +71,34 @@ def forward(c: Compiled, given: Given, *, keep: bool) -> tuple[list[Tensor], lis
     out += [x.new_empty((B, n)) for n in c.widths]
     more = [x.new_empty((T, B, n)) for n in c.kept_widths] if keep else []
     if B:  # in the order of `layout.array_names`
-        scratch = x.new_empty((layout.scratch,))
+        scratch = _scratch(x, layout.scratch)
         c.kernel.run(
             kind, layout,
             [scratch, x, lengths, reset, *starts, *inputs, *weights, *out, *more],
         )  # fmt: skip
     kept = [*out[: len(c.wanted)], *more] if keep else []
     return out, kept
+
+
+MOST_KEPT = 1 << 24  # elements
+_kept = threading.local()
+
+
+def _scratch(like: Tensor, elements: int) -> Tensor:
+    """Working memory: the thread's own from the call before, unless it would be large.
+
+    Memory that is given back and taken anew is cleared page by page by the system, which can cost
+    as much as a short call. Where torch fills fresh memory to find what nobody wrote, it is fresh.
+    """
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    if elements > MOST_KEPT or (filled and torch.are_deterministic_algorithms_enabled()):
+        return like.new_empty((elements,))
+    name = "double" if like.dtype == torch.float64 else "float"
+    found: Tensor | None = getattr(_kept, name, None)
+    if found is None or found.numel() < elements:
+        found = like.new_empty((elements,))
+        setattr(_kept, name, found)
+    return found
 
 
 class Gradients(NamedTuple):
@@ -130,7 +152,7 @@ def gradients(
     norms = [x.new_zeros((T, B, 1)) for _ in c.kernel.back.norms]
     by_input = {k: x.new_zeros((T, B, c.input_widths[k])) for k in c.kernel.back.inputs}
     if B:  # in the order of `layout.array_names` and `layout.gradient_names`
-        scratch = x.new_empty((layout.scratch,))
+        scratch = _scratch(x, layout.scratch)
         c.kernel.run(
             "backward", layout,
             [scratch, x, lengths, reset, *starts, *inputs, *weights, *kept[:shown], *c.no_lasts,

@@ -40,13 +40,33 @@ def free_name(name: str, taken: Collection[str]) -> str:
     return name
 
 
-HEADERS = ("vectors.h", "products.h", "threads.h", "recurrence.h")
+HEADERS = ("vectors.h", "products.h", "threads.h", "call.h", "recurrence.h")
 
 
 def runtime() -> str:
     """The text that opens every kernel: the headers, each after those that it needs."""
     folder = resources.files("recurnn.compiler")
     return "\n".join(folder.joinpath(name).read_text() for name in HEADERS)
+
+
+def fetches(inner: list[str], depth: str) -> list[str]:
+    """The lines that call for what a body reads and writes while its products are made.
+
+    Args:
+        inner: the body.
+        depth: of the products, as C++.
+    """
+    text = "\n".join(inner)
+    reads = dict.fromkeys(re.findall(r"load\(at_(\w+[^,()]*) \+ unit", text))
+    writes = dict.fromkeys(re.findall(r"store\(at_(\w+[^,()]*) \+ unit", text))
+    lines = [f"if ({depth} >= DEEP)", "    for (int m_ = 0; m_ < M_; m_++)",
+             "        for (int n_ = 0; n_ < N; n_++) {",
+             "            const int unit = (panel * U + n_) * LANES;"]  # fmt: skip
+    for place, write in [(p, 0) for p in reads] + [(p, 1) for p in writes if p not in reads]:
+        stream, _, more = place.partition(" ")
+        at = f"row[m_].p[{stream}]" + (f" {more}" if more else "")
+        lines.append(f"            __builtin_prefetch({at} + unit, {write});")
+    return [*lines, "        }"]
 
 
 def tile_text(
@@ -103,3 +123,19 @@ def tile_text(
     }}
 }};
 """
+
+
+def sweep_text(name: str, members: str = "members") -> str:
+    """The call that makes every tile of a group."""
+    return f"        sweep<{name}>(scan, row, n, member, {members});\n"
+
+
+def function_text(name: str, parameters: str, lines: list[str]) -> str:
+    """A function of the kernel's struct."""
+    head = f"    static void {name}(const Scan& scan, {parameters}) {{"
+    return f"{head}\n{''.join(lines)}    }}\n" if "".join(lines) else f"{head}}}\n"
+
+
+def truth(value: bool) -> str:
+    """As C++ writes it."""
+    return "true" if value else "false"

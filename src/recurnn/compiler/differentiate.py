@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from recurnn.compiler.ops import OPS, Graph, Unsupported, Value, reachable
 from recurnn.compiler.trace import Step
 
+MOST_AGAIN, DEAR = 60, 20
+"""What the backward may compute again for each unit, and what is dear, in costs of `OPS`."""
+
 
 @dataclass
 class Backward:
@@ -154,7 +157,11 @@ def roots(backward: Backward) -> list[Value]:
 
 
 def _choose_saved(step: Step, backward: Backward, forward: list[Value]) -> list[Value]:
-    """Save what the backward needs and cannot make from states, weights and other saved values."""
+    """Save what the backward needs and cannot make from states, weights and other saved values.
+
+    What it can make it makes again, as long as that costs no more than a function or so for each
+    unit; beyond, what is dear is saved too, in the order of the step.
+    """
     forward_set = set(forward)
     needed: set[Value] = set()
     queue = roots(backward)
@@ -184,4 +191,10 @@ def _choose_saved(step: Step, backward: Backward, forward: list[Value]) -> list[
         if not can_make(value):
             saved.append(value)
             known.add(value)
+    again = [v for v in reachable(needed, known) if v.op in OPS and v.width != "1"]
+    cost = sum(OPS[v.op].cost for v in again)
+    for value in again:
+        if cost > MOST_AGAIN and OPS[value.op].cost >= DEAR:
+            saved.append(value)
+            cost -= OPS[value.op].cost
     return saved

@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from recurnn.compiler.cpp_text import free_name, tile_text
+from recurnn.compiler.cpp_text import (
+    fetches,
+    free_name,
+    function_text,
+    sweep_text,
+    tile_text,
+    truth,
+)
 from recurnn.compiler.ops import OPS, Value
 from recurnn.compiler.plan import Body, Group, Place, Plan
 
@@ -202,7 +209,9 @@ class _Writer:
         for value in body.sums:
             term = self.argument(value.args[0], here, inner)
             inner.append(f"row[m_].s[{self.scalar(value)}] += total({term}, left);")
-        lines = self.fetches(inner, body) + lines
+        if body.groups:
+            depth = [self.size(letter) for g in body.groups for _, letter in g.operands]
+            lines = fetches(inner, " + ".join(depth)) + lines
         return "\n".join(structs) + tile_text(
             name, self.letters.index(body.units), counts, U, lines, inner, self.locals(inner),
             sizes=(
@@ -227,23 +236,6 @@ class _Writer:
         ]
         return vectors, streams
 
-    def fetches(self, inner: list[str], body: Body) -> list[str]:
-        """The lines that call for what the body reads and writes while the products are made."""
-        text = "\n".join(inner)
-        reads = dict.fromkeys(re.findall(r"load\(at_(\w+[^,()]*) \+ unit", text))
-        writes = dict.fromkeys(re.findall(r"store\(at_(\w+[^,()]*) \+ unit", text))
-        if not body.groups:
-            return []
-        depth = " + ".join(self.size(letter) for g in body.groups for _, letter in g.operands)
-        lines = [f"if ({depth} >= DEEP)", "    for (int m_ = 0; m_ < M_; m_++)",
-                 "        for (int n_ = 0; n_ < N; n_++) {",
-                 "            const int unit = (panel * U + n_) * LANES;"]  # fmt: skip
-        for place, write in [(p, 0) for p in reads] + [(p, 1) for p in writes if p not in reads]:
-            stream, _, more = place.partition(" ")
-            at = f"row[m_].p[{stream}]" + (f" {more}" if more else "")
-            lines.append(f"            __builtin_prefetch({at} + unit, {write});")
-        return [*lines, "        }"]
-
     def products(self, name: str, k: int, group: Group) -> list[str]:
         """The lines that make the products of a group in a tile."""
         a = len(group.outputs)
@@ -255,7 +247,7 @@ class _Writer:
                 lines.append(f"weights{k} += panel_size({before}, {a}, U);")
             lines += [
                 f"for (int m_ = 0; m_ < M_; m_++) operand[m_] = {self.pointer(place)};",
-                f"multiply<{a}, U>(M_, N, product{k}, {_bool(j == 0)}, {size}, operand, "
+                f"multiply<{a}, U>(M_, N, product{k}, {truth(j == 0)}, {size}, operand, "
                 f"weights{k});",
             ]
         return lines
@@ -337,11 +329,11 @@ class _Writer:
         run = []
         for k, (scalars, _) in enumerate(phases):
             run.append(scalars)
-            run += [_sweep(f"Phase{k}_{u}", "team.members") for u in plan.phases[k].bodies]
+            run += [sweep_text(f"Phase{k}_{u}", "team.members") for u in plan.phases[k].bodies]
             run.append("        team.meet();\n")
-        hoist = [_sweep(f"Hoisted{k}") for k in range(len(hoists))]
-        inputs_ = [_sweep("Input") for _ in inputs]
-        end = [_sweep(f"Finish_{state}") for state in plan.finish] or self.last_states()
+        hoist = [sweep_text(f"Hoisted{k}") for k in range(len(hoists))]
+        inputs_ = [sweep_text("Input") for _ in inputs]
+        end = [sweep_text(f"Finish_{state}") for state in plan.finish] or self.last_states()
         pack = [f"        pack_group<{g}>(scan, member, members);\n" for g in self.group_names()]
         if inputs:
             pack[-1] = "        if (scan.call.wants_x)\n    " + pack[-1]
@@ -360,8 +352,8 @@ class _Writer:
             f"    typedef {kind}_kernel::Row Row;\n"
             f"    static constexpr int streams = {len(streams)}, "
             f"scalars = {len(self.scalar_slots)};\n"
-            f"    static constexpr bool hoists = {_bool(bool(hoists))}, "
-            f"backward = {_bool(backward)};\n"
+            f"    static constexpr bool hoists = {truth(bool(hoists))}, "
+            f"backward = {truth(backward)};\n"
             f"    static constexpr Cleared cleared[] = {{{', '.join(cleared)}}};\n"
             + (
                 f"    static constexpr int dz = {kind}_kernel::dz, input_streams[] = {{dx, dz}};\n"
@@ -371,11 +363,11 @@ class _Writer:
             + "    static constexpr bool fills(int stream) {\n        return "
             + " || ".join(f"stream == {s}" for s in fills)
             + ";\n    }\n"
-            + _function("pack", "int member, int members", pack)
-            + _function("hoist", "Row* row, int n, int member, int members", hoist)
-            + _function("phases", "Row* row, int n, Team& team, int member", run)
-            + _function("input", "Row* row, int n, int member, int members", inputs_)
-            + _function("finish", "Row* row, int n, int member, int members", end)
+            + function_text("pack", "int member, int members", pack)
+            + function_text("hoist", "Row* row, int n, int member, int members", hoist)
+            + function_text("phases", "Row* row, int n, Team& team, int member", run)
+            + function_text("input", "Row* row, int n, int member, int members", inputs_)
+            + function_text("finish", "Row* row, int n, int member, int members", end)
             + "};\n"
             f"}} }}  // namespace {kind}_kernel\n"
             f'extern "C" void {kind}(const Call* c, void* const* address) {{\n'
@@ -401,16 +393,3 @@ class _Writer:
         for state, body in self.plan.finish.items():
             names += [f"Finish_{state}_{j}" for j in range(len(body.groups))]
         return [*names, *("Input_0" for _ in self.plan.input)]
-
-
-def _sweep(name: str, members: str = "members") -> str:
-    return f"        sweep<{name}>(scan, row, n, member, {members});\n"
-
-
-def _function(name: str, parameters: str, lines: list[str]) -> str:
-    head = f"    static void {name}(const Scan& scan, {parameters}) {{"
-    return f"{head}\n{''.join(lines)}    }}\n" if "".join(lines) else f"{head}}}\n"
-
-
-def _bool(value: bool) -> str:
-    return "true" if value else "false"

@@ -79,7 +79,7 @@ class Kernel:
         self._calls: dict[str, Any] = {}
         # One of them is built at once, so that what the C++ compiler refuses is known early.
         self.lanes: int = self.library("inference").lanes()
-        self.outer_room: int = self.library("inference").outer_room()
+        self.outer_width: int = self.library("inference").outer_width()
 
     def text(self, kind: str) -> str:
         """The whole C++ of one kernel."""
@@ -121,7 +121,7 @@ class Kernel:
         if kind == "backward":
             names += gradient_names(states, self.wanted, tensors, self.back)
         build = Builder(
-            self.plans[kind], self.emitted[kind], sizes, self.lanes, self.outer_room, shape,
+            self.plans[kind], self.emitted[kind], sizes, self.lanes, self.outer_width, shape,
             binding, names,
         )  # fmt: skip
         if kind == "backward":

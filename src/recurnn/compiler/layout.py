@@ -16,6 +16,7 @@ from recurnn.compiler.emit_cpp import Emitted
 from recurnn.compiler.plan import Group, Plan
 from recurnn.compiler.structures import (
     ALIGNED,
+    DEPTH,
     I32,
     I64,
     MOST_EXTRA,
@@ -44,7 +45,7 @@ class Builder:
         emitted: its text's tables.
         sizes: letter to number.
         lanes: elements in a vector.
-        outer_room: elements that one thread needs for the weights' gradients.
+        outer_width: elements that a thread needs for each row of a sum of weights' gradients.
         shape: of the call.
         binding: where the weights lie.
         arrays: the names of the arrays that a call is given, in their order.
@@ -52,10 +53,10 @@ class Builder:
 
     def __init__(
         self, plan: Plan, emitted: Emitted, sizes: Mapping[str, int], lanes: int,
-        outer_room: int, shape: Shape, binding: Binding, arrays: list[str],
+        outer_width: int, shape: Shape, binding: Binding, arrays: list[str],
     ) -> None:  # fmt: skip
         self.plan, self.emitted, self.sizes, self.lanes = plan, emitted, sizes, lanes
-        self.outer_room, self.shape, self.pieces = outer_room, shape, dict(binding.pieces)
+        self.outer_width, self.shape, self.pieces = outer_width, shape, dict(binding.pieces)
         self.arrays = arrays
         self.used = 0
         self.places: dict[str, Any] = {}
@@ -108,6 +109,14 @@ class Builder:
         names = [k for k in self.plan.streams if k.startswith("input_")]
         for stream, strides in zip(names, self.shape.inputs, strict=True):
             self.given(stream, f"input {stream[6:]}", strides)
+
+    def recent(self, stream: str, n: int, steps: int) -> None:
+        """A stream over the last steps, a power of two of them, or over all if there are fewer."""
+        if steps < self.shape.T:
+            return self.ring(stream, n, steps)
+        at = self.take(self.shape.T * self.shape.B * n)
+        self.places[stream] = PlaceAt(SCRATCH, at, self.shape.B * n, n, -1, 0, NONE, 0)
+        return None
 
     def again(self, stream: str, of: str, *, shift: int, first: str = "") -> None:
         """The same array as another stream's, a step before or after."""
@@ -194,6 +203,9 @@ class Builder:
         flops = 2 * s.T * s.B * sum(n[0] * n[1] for n in shapes.values() if len(n) == 2)
         threads, split = self.threads(flops)
         widths = [self.sizes[w] for w in self.sizes]
+        depth = 0  # of the sums of weights' gradients
+        if self.plan.kind == "backward":
+            depth = min(DEPTH, -(-max(s.T * s.B, 1) // ALIGNED) * ALIGNED)
         zeros = max(*(self.room(k) for k in self.plan.layout), *widths, 1) + self.lanes
         call = Call(
             T=s.T, B=s.B,
@@ -205,7 +217,7 @@ class Builder:
             matrix=self.table(MatrixAt, self.matrices(shapes)),
             packed_at=self.table(I64, [self.take(self.panels(g)) for g in self.emitted.groups]),
             zeros_at=self.take(zeros), zeros=zeros,
-            outer_at=self.take(threads * self.outer_room),
+            outer_at=self.take(threads * depth * self.outer_width), outer_depth=depth,
             length=self.number("lengths") if s.lengths else NONE,
             reset=self.number("reset") if s.reset else NONE,
             vectors=len(vectors), descending=int(descending), reverse=int(s.reverse),
@@ -312,7 +324,9 @@ def backward_layout(
     before, after = (1, -1) if s.reverse else (-1, 1)
     # The gradients of weights are sums over some thousand steps and rows at a time; two such
     # chunks are in the ring, so that one thread may be at the next while another is at this.
-    chunk = min(power_of_two(1024 / max(s.B, 1)), power_of_two(2 * max(s.T, 1) - 1))
+    chunk = power_of_two(1024 / max(s.B, 1))
+    if 2 * chunk >= s.T:
+        chunk = max(s.T, 1)  # the whole takes no more room than that
     x_strides, *seed_strides = s.strides
     assert x_strides is not None
     build.given("x", "x", x_strides)
@@ -339,9 +353,9 @@ def backward_layout(
         else:
             build.given(f"seed_{k}", f"seed {k}", strides)
     build.whole("saved", "saved", build.room("saved"))
-    build.ring("dz", build.room("dz"), 2 * chunk)
+    build.recent("dz", build.room("dz"), 2 * chunk)
     build.again("past", "dz", shift=after)
-    build.ring("operands", build.room("operands"), 2 * chunk)
+    build.recent("operands", build.room("operands"), 2 * chunk)
     build.ring("kept", build.room("kept"), 1)
     sums = max(build.offset([v.width for v in plan.sums.values()]), 1)
     build.ring("sums", sums, 1)

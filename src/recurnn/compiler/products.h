@@ -234,10 +234,11 @@ struct Outer {
     const Factor* factor;
     const Sum* sum;  // [column block][factor]
     int rows, blocks, factors;
+    int depth;     // rows that are summed while they lie near, in whole vectors
     bool add;
 };
-constexpr int DEPTH = 256, MOST_COLUMNS = 384, OUTER_M = rows_of(1), OUTER_N = width(1);
-constexpr int64_t OUTER_ROOM = (int64_t)DEPTH * (MOST_COLUMNS + OUTER_N * LANES);
+constexpr int MOST_COLUMNS = 384, OUTER_M = rows_of(1), OUTER_N = width(1);
+constexpr int OUTER_WIDTH = MOST_COLUMNS + OUTER_N * LANES;  // of the room that one member needs
 
 struct Strip {  // some columns, at most OUTER_M, of a block
     int block, first, count;
@@ -250,7 +251,7 @@ static void outer_strip(const Outer& p, const Strip& s, const T* packed, int f, 
     const Sum& to = p.sum[s.block * p.factors + f];
     if (!to.out) return;
     const T* rows[OUTER_M];
-    for (int m = 0; m < s.count; m++) rows[m] = packed + m * DEPTH;
+    for (int m = 0; m < s.count; m++) rows[m] = packed + m * p.depth;
     if (p.factor[f].width == 0) {
         for (int m = 0; m < s.count; m++) {
             V v = {};
@@ -273,7 +274,7 @@ static void outer_strip(const Outer& p, const Strip& s, const T* packed, int f, 
 // The strips from `first` to `last`, whose columns have room in `scratch`, for `depth` rows.
 static void outer_strips(const Outer& p, const Strip* strip, int strips, int r0, int depth,
                          T* scratch) {
-    T *packed = scratch, *panel = scratch + (int64_t)DEPTH * MOST_COLUMNS;
+    T *packed = scratch, *panel = scratch + (int64_t)p.depth * MOST_COLUMNS;
     bool add = p.add || r0 > 0;
     int columns = 0;
     for (int s = 0, end; s < strips; s = end) {  // strips of one block lie side by side
@@ -285,7 +286,7 @@ static void outer_strips(const Outer& p, const Strip* strip, int strips, int r0,
             const T* row[LANES];
             int some = depth - r < LANES ? depth - r : LANES;
             for (int k = 0; k < some; k++) row[k] = p.left[r0 + r + k] + from;
-            transposed<1>(packed + (int64_t)columns * DEPTH + r, DEPTH, row, some, count);
+            transposed<1>(packed + (int64_t)columns * p.depth + r, p.depth, row, some, count);
         }
         columns += count;
     }
@@ -303,7 +304,7 @@ static void outer_strips(const Outer& p, const Strip* strip, int strips, int r0,
             const T* turned = packed;
             for (int s = 0; s < strips; s++) {
                 outer_strip(p, strip[s], turned, f, n0, panel, depth, add);
-                turned += strip[s].count * DEPTH;
+                turned += strip[s].count * p.depth;
             }
         }
 }
@@ -321,9 +322,9 @@ static void outer(const Outer& p, int member, int members, T* scratch) {
             if (!whole) return;
             int r0 = 0;  // of no rows the sum is zero, and that is written too
             do {
-                int depth = p.rows - r0 < DEPTH ? p.rows - r0 : DEPTH;
+                int depth = p.rows - r0 < p.depth ? p.rows - r0 : p.depth;
                 outer_strips(p, strip, strips, r0, depth, scratch);
-            } while ((r0 += DEPTH) < p.rows);
+            } while ((r0 += p.depth) < p.rows);
             strips = 0;
         });
 }

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 P, I64, I32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
 SCRATCH, ZEROS, NONE = -1, -2, -1
 MOST_EXTRA = 16  # matrices that a step uses twice, each use beyond the first
+DEPTH = 256  # rows that are summed while they lie near
 ALIGNED = 16  # elements: every piece of the scratch begins on a whole vector
 
 
@@ -47,7 +48,8 @@ class Call(ctypes.Structure):
         ("vectors", I32), ("blocks", I32), ("factors", I32), ("row_sums", I32),
         ("descending", I32), ("reverse", I32), ("threads", I32),
         ("may_go_alone", I32), ("pool", I32),
-        ("split_units", I32), ("chunk", I32), ("wants_x", I32), ("packed", I32),
+        ("split_units", I32), ("chunk", I32), ("outer_depth", I32), ("wants_x", I32),
+        ("packed", I32),
     )  # fmt: skip
 
 

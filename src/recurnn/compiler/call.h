@@ -1,0 +1,206 @@
+// What a kernel is told: sizes, strides and places, the same from call to call, and addresses.
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+// Where the bodies find one array: base + (step & wrap) · time + row · row_stride. A ring has a
+// power of two less one as its wrap, a whole array −1. With shift ≠ 0 it is the step before or
+// after the present one: at the end of a row `first` (zeros if there is none), and zeros across a
+// reset. Numbers in place of addresses: see `Call`.
+struct Place {
+    int64_t array, offset;  // array −1: the scratch; −2: a row of zeros
+    int64_t time, row, wrap, shift;
+    int64_t first, first_row;
+};
+struct MatrixPlace { int64_t array, offset, unit_stride, k_stride; };
+struct VectorPlace { int64_t array[2], offset[2]; };  // the sum of two, or of one and −1
+struct FactorPlace { int64_t stream, offset, width; };
+struct SumPlace { int64_t array, offset, stride, copy, copy_offset; };
+struct RowSum { int64_t offset, width, array, array_offset, copy, copy_offset; };
+
+// Everything that stays the same from call to call with the same sizes. Arrays that change are
+// numbered, and their addresses come with each call.
+struct Call {
+    int64_t T_, B;
+    const int* size;               // a number for each letter
+    const Place* stream;
+    const VectorPlace* vector;     // weights of one dimension, copied to the scratch
+    const int64_t* vector_at;      // where to
+    const int* vector_size;
+    const MatrixPlace* matrix;     // for each group, its terms, for each its products
+    const int64_t* packed_at;      // room of each group's panels in the scratch
+    const Columns* columns;        // backward: the products whose weights want a gradient,
+    const FactorPlace* factor;     // what they multiplied,
+    const SumPlace* sum;           // and where each pair's sum goes
+    const RowSum* row_sum;         // gradients of vectors that were added up row by row
+    int64_t scratch, dz, sums_at, sums_room, zeros_at, zeros, outer_at;
+    int64_t length, reset;         // the arrays of lengths, int64 [B], and resets [T, B], or −1
+    int vectors, blocks, factors, row_sums;
+    int descending, reverse, threads, may_go_alone, pool, split_units, chunk, outer_depth, wants_x;
+    int packed;  // the scratch still holds the weights that an earlier call has laid out in it
+};
+
+constexpr int MOST_VECTORS = 64;
+
+// One row of the batch at one step: where each stream is.
+template <int streams, int scalars> struct RowOf {
+    T* p[streams];
+    T s[scalars ? scalars : 1];
+    int b, length;
+    bool regular;  // not at an end nor at a reset: the next step's addresses are one stride on
+};
+struct Stream {
+    T* base;
+    int64_t time, row, wrap, shift;
+    T* first;
+    int64_t first_row;
+};
+
+// One call: what `Call` says, with addresses.
+struct Scan {
+    const Call& call;
+    void* const* address;
+    T* scratch;
+    const int* size;
+    const T* vector[MOST_VECTORS];
+    const T* zeros;
+    const uint8_t* reset;
+    int *order, *length;  // rows, longest first; null: all rows have T steps
+    Stream* stream;
+
+    T* at(int64_t array, int64_t offset) const {
+        return array == -1 ? scratch + offset : array == -2 ? (T*)zeros
+             : address[array] ? (T*)address[array] + offset : 0;
+    }
+};
+
+// Whether a reset lies between two steps that follow one another. A row that is run backwards
+// ends at step 0, where there is nothing to cut.
+INLINE bool cut(const Scan& c, int b, int length, int64_t t, int64_t other) {
+    int64_t later = t > other ? t : other;
+    return c.reset && later >= c.call.reverse && later < length && c.reset[later * c.call.B + b];
+}
+INLINE T* locate(const Scan& c, const Stream& s, int b, int length, int64_t t) {
+    if (s.shift == 0) return s.base + (t & s.wrap) * s.time + b * s.row;
+    int64_t other = t + s.shift;
+    if (cut(c, b, length, t, other)) return (T*)c.zeros;
+    if (other < 0 || other >= length) return s.first ? s.first + b * s.first_row : (T*)c.zeros;
+    return s.base + (other & s.wrap) * s.time + b * s.row;
+}
+struct Cleared { int stream, letter; };
+template <class Row>
+INLINE void locate_all(const Scan& c, int streams, Row& r, int64_t t) {
+    for (int j = 0; j < streams; j++) r.p[j] = locate(c, c.stream[j], r.b, r.length, t);
+}
+INLINE bool at_edge(const Scan& c, int b, int length, int64_t t) {
+    return t <= 0 || t + 1 >= length || cut(c, b, length, t, t - 1) || cut(c, b, length, t, t + 1);
+}
+
+// Every tile of one group: panels outside, so that a panel is read once for all rows.
+template <class G, class Row>
+static void sweep(const Scan& c, Row* r, int n, int member, int members) {
+    int units = c.size[G::letter], panels = panels_of(units, G::U);
+    int64_t from = (int64_t)panels * member / members, to = (int64_t)panels * (member + 1) / members;
+    for (int p = from; p < to; p++) {
+        int left = (units - p * G::U * LANES + LANES - 1) / LANES, N = left < G::U ? left : G::U;
+        in_tiles(n, G::M, [&](int first, int M) { G::tile(c, r + first, M, N, p); });
+    }
+}
+
+template <class G>
+static int64_t panel_room(const Scan& c) {
+    int64_t size = 0;
+    for (int j = 0; j < G::terms; j++) size += panel_size(c.size[G::depth[j]], G::A, G::U);
+    return size;
+}
+template <class G>
+static void pack_group(const Scan& c, int member, int members) {
+    int units = c.size[G::letter], panels = panels_of(units, G::U);
+    int64_t at = 0, stride = panel_room<G>(c);
+    T* to = c.scratch + c.call.packed_at[G::index];
+    for (int j = 0; j < G::terms; j++) {
+        Matrix m[G::A];
+        for (int a = 0; a < G::A; a++) {
+            const MatrixPlace& place = c.call.matrix[G::matrices + j * G::A + a];
+            m[a] = {c.at(place.array, place.offset), place.unit_stride, place.k_stride};
+        }
+        pack(to + at, m, G::A, G::U, units, c.size[G::depth[j]], stride,
+             (int64_t)panels * member / members, (int64_t)panels * (member + 1) / members);
+        at += panel_size(c.size[G::depth[j]], G::A, G::U);
+    }
+}
+template <class G>
+INLINE const T* panel_of(const Scan& c, int panel) {
+    return c.scratch + c.call.packed_at[G::index] + panel * panel_room<G>(c);
+}
+
+// ---------------------------------------------------------------- what one call prepares
+
+// Rows longest first, rows of one length in their order.
+static void sort_rows(const int64_t* length, int64_t B, int64_t T_, int* order, int* sorted) {
+    int* begin = (int*)calloc(T_ + 2, sizeof(int));
+    for (int64_t b = 0; b < B; b++) begin[T_ - length[b] + 1]++;
+    for (int64_t t = 0; t < T_; t++) begin[t + 1] += begin[t];
+    for (int64_t b = 0; b < B; b++) {
+        int at = begin[T_ - length[b]]++;
+        order[at] = b;
+        sorted[at] = length[b];
+    }
+    free(begin);
+}
+
+// Large arrays in large pages: a first touch costs less, and a panel is read without a halt at
+// every small page.
+static void in_large_pages(void* from, int64_t bytes) {
+#ifdef MADV_HUGEPAGE
+    const uintptr_t page = 2 << 20, start = ((uintptr_t)from + page - 1) & ~(page - 1);
+    const uintptr_t end = ((uintptr_t)from + bytes) & ~(page - 1);
+    if (bytes >= 4 << 20 && end > start) madvise((void*)start, end - start, MADV_HUGEPAGE);
+#endif
+}
+
+template <class K>
+struct Shared {
+    Scan scan;
+    Stream stream[K::streams];
+};
+template <class K>
+static void prepare(Shared<K>& s) {
+    Scan& c = s.scan;
+    const Call& call = c.call;
+    c.zeros = c.scratch + call.zeros_at;
+    if (!call.packed) {
+        in_large_pages(c.scratch, call.scratch * sizeof(T));
+        memset((void*)c.zeros, 0, call.zeros * sizeof(T));
+    }
+    memset(c.scratch + call.sums_at, 0, call.sums_room * sizeof(T));
+    c.stream = s.stream;
+    for (int j = 0; j < K::streams; j++) {
+        const Place& p = call.stream[j];
+        s.stream[j] = {c.at(p.array, p.offset), p.time, p.row, p.wrap, p.shift,
+                       p.first < 0 ? 0 : (T*)c.address[p.first], p.first_row};
+        if (!s.stream[j].base) {  // not given: zeros, which nobody writes to
+            s.stream[j].base = (T*)c.zeros;
+            s.stream[j].time = s.stream[j].row = 0;
+        }
+        if (K::fills(j) && p.wrap == -1 && p.array > 0)
+            in_large_pages(s.stream[j].base, call.T_ * p.time * sizeof(T));
+    }
+    for (int v = 0; v < call.vectors; v++) {  // in whole vectors, so that bodies need no ends
+        const VectorPlace& p = call.vector[v];
+        T* to = c.scratch + call.vector_at[v];
+        c.vector[v] = to;
+        if (call.packed) continue;
+        const T* one = c.at(p.array[0], p.offset[0]);
+        const T* two = p.array[1] < 0 ? 0 : c.at(p.array[1], p.offset[1]);
+        for (int k = 0; k < call.vector_size[v]; k++) to[k] = two ? one[k] + two[k] : one[k];
+        for (int k = call.vector_size[v]; k < padded(call.vector_size[v]); k++) to[k] = 0;
+    }
+    c.reset = call.reset < 0 ? 0 : (const uint8_t*)c.address[call.reset];
+    c.order = c.length = 0;
+    if (call.length >= 0) {
+        c.order = (int*)malloc(2 * (call.B + 1) * sizeof(int));
+        c.length = c.order + call.B + 1;
+        sort_rows((const int64_t*)c.address[call.length], call.B, call.T_, c.order, c.length);
+    }
+}
