@@ -41,7 +41,7 @@ class Case:
         values = [(f.name, getattr(self, f.name), f.default) for f in fields(self)[1:]]
         return " ".join([self.kind, *(f"{k}={v}" for k, v, usual in values if v != usual)])
 
-    def make(self, where: Any) -> torch.nn.RNNBase:
+    def make(self, where: Any) -> Any:
         """The layer of this name in `torch.nn` or `recurnn.nn`, with random weights."""
         options: dict[str, Any] = {"num_layers": self.L, "dtype": self.dtype}
         for name in ("bidirectional", "batch_first", "bias", "dropout"):
@@ -51,8 +51,7 @@ class Case:
         if self.kind == "RNN":
             options["nonlinearity"] = self.nonlinearity
         torch.manual_seed(5)
-        layer: torch.nn.RNNBase = getattr(where, self.kind)(self.I, self.H, **options)
-        return layer.eval()
+        return getattr(where, self.kind)(self.I, self.H, **options).eval()
 
     def inputs(self) -> dict[str, Tensor]:
         """The input and the initial states."""
@@ -74,7 +73,7 @@ class Case:
         return found
 
 
-def outcome(layer: torch.nn.RNNBase, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+def outcome(layer: torch.nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     """Outputs, final states, and the gradient to everything."""
     states = [inputs[k] for k in ("h", "c") if k in inputs]
     hx: Any = None if not states else tuple(states) if len(states) == 2 else states[0]

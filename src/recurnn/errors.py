@@ -23,6 +23,14 @@ class ConfigError(RecurnnError):
     """An option has a value that it cannot have."""
 
 
+class CallError(ShapeError, RuntimeError):
+    """A `ShapeError` of a layer that stands in for torch's, which raises RuntimeError there."""
+
+
+class KindError(ConfigError, TypeError):
+    """An option is of the wrong kind: a `ConfigError`, and a TypeError, which torch raises."""
+
+
 class EngineError(RecurnnError):
     """An engine asked for by name cannot run this cell here."""
 

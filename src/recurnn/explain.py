@@ -7,7 +7,7 @@ from collections import Counter
 import torch
 from torch import nn
 
-from recurnn import cells, compiler
+from recurnn import compiler
 from recurnn.cells import Cell
 from recurnn.compiler import Summary
 from recurnn.errors import ConfigError
@@ -65,20 +65,7 @@ def _cell_of(layer: nn.Module) -> tuple[Cell, torch.Tensor]:
             f"explain: a {type(layer).__name__} has no cell.\n"
             "  Expected a cell, a recurnn.nn.Recurrent, or a recurnn.nn.RNN, GRU or LSTM."
         )
-    size, units, weight = layer.input_size, layer.hidden_size, layer.get_parameter("weight_ih_l0")
-    cell: Cell
-    if isinstance(layer, GRU):
-        cell = cells.GRU(size, units, bias=layer.bias, device="meta")
-    elif isinstance(layer, RNN):
-        relu = "relu" if layer.mode == "RNN_RELU" else "tanh"
-        cell = cells.Elman(size, units, nonlinearity=relu, bias=layer.bias, device="meta")
-    elif layer.proj_size:
-        cell = cells.ProjectedLSTM(
-            size, units, proj_size=layer.proj_size, bias=layer.bias, device="meta"
-        )
-    else:
-        cell = cells.LSTM(size, units, bias=layer.bias, device="meta")
-    return cell, weight
+    return layer.cells[0], layer.all_weights[0][0]
 
 
 def _lines(found: Summary, weight: torch.Tensor) -> list[str]:

@@ -120,7 +120,7 @@ def scan(
         raise one_of("memory", memory, ("high", "low"))
     check_input(cell, x)
     weights = parameters if parameters is not None else cell.tensors()
-    if torch._C._is_any_autocast_enabled() and _autocast_on(x.device.type):
+    if torch._C._is_any_autocast_enabled() and autocast_on(x.device.type):
         # Rounding adds up over the steps, so all is done in the type of the weights.
         tensors = weights.tensors if isinstance(weights, Bound) else weights.values()
         dtype = next(iter(tensors)).dtype
@@ -173,7 +173,12 @@ def scan(
     )
 
 
-def _autocast_on(device: str) -> bool:
+def autocast_on(device: str) -> bool:
+    """Whether autocast is on for a kind of device.
+
+    Args:
+        device: such as ``"cpu"``.
+    """
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
@@ -252,7 +257,9 @@ def find_kernel(
     elif not isinstance(torch._C._functorch.peek_interpreter_stack(), type(None)):
         reason = "inside a torch.func transform only the reference runs"
     else:
-        prepare = _prepare if bound is None else _prepare_bound
+        # torch.compile asks once, and warns of what keeps results
+        plain = bound is None or torch.compiler.is_compiling()
+        prepare = _prepare if plain else _prepare_bound
         found: tuple[int, str] = prepare(
             cell, x.dtype, x.device, wanted, None if bound is None else bound.binding, more
         )

@@ -268,8 +268,8 @@ def _chain(layer: nn.Module) -> list[tuple[Cell, Bound | dict[str, Tensor]]]:
     if isinstance(layer, RNN | GRU | LSTM):
         if layer.bidirectional:
             raise _backwards(f"a bidirectional {type(layer).__name__}")
-        return [(layer.cell_of(layer, k), layer.weights_of(layer, k))
-                for k in range(layer.num_layers)]  # fmt: skip
+        _only_steps(type(layer).__name__, layer.beyond)
+        return layer.chain()
     inner = getattr(layer, "cell", layer)
     if not isinstance(inner, Cell):
         raise ConfigError(
@@ -278,12 +278,26 @@ def _chain(layer: nn.Module) -> list[tuple[Cell, Bound | dict[str, Tensor]]]:
         )
     if getattr(layer, "reverse", False):
         raise _backwards("a layer with reverse=True")
+    given = {"zoneout": getattr(layer, "zoneout", 0.0), "initial": getattr(layer, "learned", None)}
+    _only_steps("layer", {k: v for k, v in given.items() if v})
     if inner.inputs:
         raise ConfigError(
             f"stepper: the {type(inner).__name__} has inputs beside x: {', '.join(inner.inputs)}.\n"
             "  A stepper gives it only x. Use recurnn.scan on one step, and hand its state on."
         )
     return [(inner, inner.tensors())]
+
+
+def _only_steps(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that a step of the plain cell does not have."""
+    if options.get("reverse"):
+        raise _backwards(f"a {name} with reverse=True")
+    for option in ("connections", "zoneout", "initial"):
+        if option in options:
+            raise ConfigError(
+                f"stepper: a {name} with {option} cannot be run step by step.\n"
+                "  Run it with the state of the last call, or stateful=True, a step at a time."
+            )
 
 
 def _backwards(what: str) -> ConfigError:

@@ -11,7 +11,7 @@ import torch
 import recurnn
 from layers import F32, Case, compare
 from problems import normal
-from tolerance import identical
+from tolerance import agree, identical
 
 CASES = [
     Case("RNN"),
@@ -64,7 +64,9 @@ def test_weights_start_as_torchs_and_go_both_ways(case: Case) -> None:
             weight.add_(1)
     theirs.load_state_dict(ours.state_dict())
     identical(theirs.state_dict(), ours.state_dict())
-    assert isinstance(ours, getattr(torch.nn, case.kind))
+    assert repr(ours) == repr(theirs)
+    names = [[list(w.shape) for w in weights] for weights in theirs.all_weights]
+    assert [[list(w.shape) for w in weights] for weights in ours.all_weights] == names
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
@@ -108,3 +110,35 @@ def test_copies_pickles_and_functional_calls(kind: str) -> None:
     assert torch.allclose(mapped[0], want["y"], atol=1e-13, rtol=0)
     assert torch.allclose(mapped[1], run(halved), atol=1e-13, rtol=0)
     assert not torch.allclose(mapped[0], mapped[1], atol=1e-3)
+
+
+@pytest.mark.parametrize("case", [CASES[1], CASES[10], CASES[20], CASES[24]], ids=str)
+def test_what_runs_on_cuda_gives_the_same(case: Case) -> None:
+    """Torch's own layer on the same weights; on a GPU that is cuDNN, here it is torch's CPU."""
+    layer = case.make(recurnn.nn)
+    layer.batch_first = False
+    x = normal(case.T, 3, case.I, seed=1)
+    states = tuple(normal(case.L * layer.directions, 3, n, seed=2) for n in layer.state_sizes)
+    for state in (None, states):
+        y, last = layer._torchs(x, None, state)
+        hx = None if state is None else state if len(state) > 1 else state[0]
+        want, end = layer(x, hx)
+        end = end if isinstance(end, tuple) else (end,)
+        named = {f"s{n}": s for n, s in enumerate(last)}
+        agree({"y": y} | named, {"y": want} | dict(zip(named, end, strict=True)), terms=300)
+    lengths = torch.tensor([case.T, 2, 1])
+    data, sizes, *_ = torch.nn.utils.rnn.pack_padded_sequence(x, lengths)
+    y, last = layer._torchs(data, sizes, states)
+    want, end = layer(x, states if len(states) > 1 else states[0], lengths=lengths)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(want, lengths).data
+    end = end if isinstance(end, tuple) else (end,)
+    agree({"y": y, "h": last[0]}, {"y": packed, "h": end[0]}, terms=300)
+
+
+@pytest.mark.parametrize("name", ["RNNCell", "GRUCell", "LSTMCell"])
+def test_the_step_that_runs_on_cuda_gives_the_same(name: str) -> None:
+    step, x = getattr(recurnn.nn, name)(3, 4, dtype=torch.float64), normal(2, 3, seed=1)
+    state = tuple(normal(2, 4, seed=n) for n in range(2 if name == "LSTMCell" else 1))
+    for given in (None, state):
+        got, want = step._torchs(x, given), step._step(x, given)
+        agree({"h": got[0], "last": got[-1]}, {"h": want[0], "last": want[-1]}, terms=50)

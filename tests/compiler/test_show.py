@@ -91,7 +91,7 @@ def test_the_kernel_that_is_shown_is_the_one_that_runs(monkeypatch: pytest.Monke
         def lanes(self) -> int:
             return 4
 
-        def outer_room(self) -> int:
+        def outer_width(self) -> int:
             return 1
 
     built: dict[str, str] = {}

@@ -267,25 +267,6 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         "Elman: the input must have three dimensions.\n"
         "  x is [2, 3]; expected [B, T, I] with I = 3.",
     ),
-    (
-        ShapeError,
-        lambda: nn.GRU(3, 4)(torch.zeros(1, 2, 3, 3)),
-        "GRU: Expected input to be 2D or 3D, got 4D instead",
-    ),
-    (
-        ConfigError,
-        lambda: nn.LSTM(3, 4)(torch.nn.utils.rnn.pack_sequence([SMALL[:, 0], SMALL[:2, 1]])),
-        "LSTM: a PackedSequence is not taken here.\n"
-        "  Pad it (torch.nn.utils.rnn.pad_packed_sequence) and give recurnn.nn.Recurrent the "
-        "lengths.",
-    ),
-    (
-        ShapeError,
-        lambda: nn.LSTM(3, 4, num_layers=2)(torch.zeros(5, 2, 7)),
-        "LSTM: the input does not fit the cell.\n"
-        "  x is [5, 2, 7]; expected [T, B, I] with I = 3, because the cell was made with "
-        "input_size=3.\n  I differs: 7 in x, 3 in the cell.",
-    ),
     # scan: memory, norms and inputs beside x
     (
         ConfigError,
@@ -429,16 +410,3 @@ def test_a_step_that_takes_a_weight_that_the_cell_does_not_declare() -> None:
 
     with pytest.raises(ConfigError, match=r"^step: weight: there is no 'U'\.\n  Known: W\."):
         recurnn.scan(Hasty(3, 4), SMALL)
-
-
-@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_a_state_that_does_not_fit_a_drop_in_gets_torchs_words(kind: str) -> None:
-    x, h = torch.zeros(5, 2, 3), torch.zeros(1, 3, 4)
-    state = (h, h) if kind == "LSTM" else h
-    said = []
-    for where in (nn, torch.nn):
-        with pytest.raises(RuntimeError) as caught:
-            getattr(where, kind)(3, 4)(x, state)
-        said.append(str(caught.value))
-    assert said[0] == said[1]
-    assert "(1, 2, 4)" in said[0]

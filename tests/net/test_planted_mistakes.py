@@ -21,7 +21,7 @@ from problems import KINDS, against_witness
 from recurnn import cells
 from recurnn.cells import Cell, Weights
 from recurnn.compiler import Binding, Bound
-from recurnn.nn import dropin
+from recurnn.nn import scanned
 from recurnn.scan import ScanResult
 from rows import Problem
 
@@ -369,13 +369,13 @@ def recurrent_bias_zero(w: Bound) -> Bound:
 def test_wrong_weights_in_a_layer_are_refused(
     case: Case, change: Callable[[Bound], Bound], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scan = dropin.scan
+    scan = scanned.scan
 
     def wrong(cell: Cell, x: Tensor, *args: Any, parameters: Bound, **how: Any) -> ScanResult:
         return scan(cell, x, *args, parameters=change(parameters), **how)
 
     layers.compare(case)
-    monkeypatch.setattr(dropin, "scan", wrong)
+    monkeypatch.setattr(scanned, "scan", wrong)
     with pytest.raises(AssertionError, match="more than"):
         layers.compare(case)
 
@@ -385,13 +385,13 @@ def test_layers_that_share_a_weight_or_a_state_are_refused(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Layer 0 forward is taken wherever another layer or direction is meant."""
-    scan = dropin.scan
+    scan = scanned.scan
 
     def first_state_for_all(cell: Cell, x: Tensor, start: Any, **how: Any) -> ScanResult:
         seen.append(start)
         return scan(cell, x, seen[0], **how)
 
     seen: list[Any] = []
-    monkeypatch.setattr(dropin, "scan", first_state_for_all)
+    monkeypatch.setattr(scanned, "scan", first_state_for_all)
     with pytest.raises(AssertionError, match="more than"):
         layers.compare(case)

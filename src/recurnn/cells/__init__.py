@@ -1,6 +1,7 @@
 """The cells, each the equations of its paper: ``print(recurnn.cells.LSTM)`` shows them."""
 
 from recurnn.cells._cell import Cell, Matrix, Weights, affine
+from recurnn.cells.activated import ActivatedElman, ActivatedGRU, ActivatedLSTM
 from recurnn.cells.additive import CFN, RAN
 from recurnn.cells.bistable import BRC, NBRC
 from recurnn.cells.context import LMU, SCRN
@@ -85,6 +86,7 @@ __all__ = [
     "LSTM", "PeepholeLSTM", "CoupledLSTM", "ProjectedLSTM", "LayerNormLSTM",
     "LSTM1997", "MultiplicativeLSTM", "WorkingMemoryLSTM", "SLSTM",
     "GRU", "ResetBeforeGRU", "LayerNormGRU",
+    "ActivatedElman", "ActivatedLSTM", "ActivatedGRU",
     "MGU", "JANET", "LiGRU", "UGRNN", "MinimalRNN", "LightRU", "ATR", "STAR",
     "RAN", "CFN",
     "IndRNN", "SRU", "QRNN", "StronglyTypedRNN", "MinGRU", "MinLSTM", "RGLRU",

@@ -1,6 +1,15 @@
-"""Layers: `Recurrent` of any cell, and drop-ins for torch's recurrent layers."""
+"""Layers: `Recurrent` of any cell, drop-ins for torch's recurrent layers, combinations of both."""
 
+from recurnn.nn.bidirectional import Bidirectional
+from recurnn.nn.conv import ConvLSTM
+from recurnn.nn.convert import convert
 from recurnn.nn.dropin import GRU, LSTM, RNN
 from recurnn.nn.recurrent import Recurrent
+from recurnn.nn.results import LayerResult
+from recurnn.nn.stack import Stack
+from recurnn.nn.steps import GRUCell, LSTMCell, RNNCell
 
-__all__ = ["Recurrent", "RNN", "GRU", "LSTM"]
+__all__ = [
+    "Recurrent", "Bidirectional", "Stack", "ConvLSTM", "LayerResult",
+    "RNN", "GRU", "LSTM", "RNNCell", "GRUCell", "LSTMCell", "convert",
+]  # fmt: skip

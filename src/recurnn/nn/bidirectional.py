@@ -1,0 +1,202 @@
+"""Any layer in both directions."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recurnn.cells import Cell
+from recurnn.errors import ConfigError, ShapeError, one_of
+from recurnn.nn.masks import real_steps
+from recurnn.nn.merge import MERGED, Output
+from recurnn.nn.options import MERGES, SHARES
+from recurnn.nn.recurrent import Recurrent
+from recurnn.nn.results import LayerResult, batch_first_of, run_layer
+from recurnn.nn.scanned import Lengths
+
+
+class Bidirectional(nn.Module):
+    """A layer run in both directions, and the two outputs merged.
+
+    Args:
+        layer: the layer that runs forward: a `Recurrent`, a drop-in, a `Stack`, a `ConvLSTM`.
+        backward: the one that runs from the last real step of each row to the first; by default
+            one like `layer` with weights of its own, drawn afresh.
+        merge: ``"concat"``, ``"sum"``, ``"mean"``, ``"mul"``; None for the pair of outputs.
+        share: weights that both have in common, for a `Recurrent`: ``"input"``, those that
+            multiply x, and the biases; ``"recurrent"``, all others; ``"both"``. For any other
+            layer ``"both"`` only.
+
+    Raises:
+        ConfigError: an unknown `merge` or `share`, or a layer that cannot share so.
+
+    Example:
+        >>> import torch
+        >>> from recurnn import cells, nn
+        >>> layer = nn.Bidirectional(nn.Recurrent(cells.PeepholeLSTM(3, 8)), merge="sum")
+        >>> output, (forward, backward), *_ = layer(torch.randn(7, 2, 3), lengths=[7, 4])
+        >>> output.shape, forward["c"].shape
+        (torch.Size([7, 2, 8]), torch.Size([2, 8]))
+    """
+
+    is_recurrent = True
+
+    def __init__(
+        self,
+        layer: nn.Module,
+        backward: nn.Module | None = None,
+        *,
+        merge: str | None = "concat",
+        share: str | None = None,
+    ) -> None:
+        super().__init__()
+        if merge not in MERGES:
+            raise one_of("Bidirectional: merge", merge, [str(m) for m in MERGES])
+        if share not in SHARES:
+            raise one_of("Bidirectional: share", share, [str(s) for s in SHARES])
+        if backward is not None and share is not None:
+            raise ConfigError(
+                "Bidirectional: share with a layer of one's own for the way back.\n"
+                "  Share the parameters there, or leave `backward` out."
+            )
+        self.forward_layer = layer
+        self.backward_layer = _another(layer) if backward is None else backward
+        self.merge = merge
+        self.share = share
+        if share is not None:
+            _share(layer, self.backward_layer, share)
+
+    @property
+    def batch_first(self) -> bool:
+        """As the layer that runs forward."""
+        return batch_first_of(self.forward_layer)
+
+    def forward(
+        self,
+        x: Tensor,
+        state: Any = None,
+        *,
+        lengths: Lengths = None,
+        mask: Tensor | None = None,
+        reset: Tensor | None = None,
+        **options: Any,
+    ) -> LayerResult:
+        """Run both layers.
+
+        Args:
+            x: input, as the layer takes it.
+            state: a pair of initial states, one for each direction.
+            lengths: real steps of each row, [B].
+            mask: which steps are real, instead of lengths.
+            reset: where a new sequence begins. Only for a `Recurrent`.
+            **options: ``return_states`` and ``return_gates``, as the layer takes them.
+
+        Returns:
+            Output, the pair of final states, and pairs of what else was asked for.
+        """
+        first, second = (None, None) if state is None else state
+        batch_first = self.batch_first
+        T, B = (x.shape[1], x.shape[0]) if batch_first else (x.shape[0], x.shape[1])
+        steps = None
+        if mask is not None:
+            mask = mask.transpose(0, 1) if batch_first else mask
+            steps = real_steps("Bidirectional", T, B, lengths, mask)
+            lengths = steps.lengths
+        x = x.transpose(0, 1) if batch_first else x
+        if steps is not None:
+            x = steps.front(x)
+        if reset is not None:
+            reset = reset.transpose(0, 1) if batch_first else reset
+            reset = reset if steps is None else steps.front(reset)
+        a = _timed(self.forward_layer, x, first, lengths, reset, options)
+        b = self._back(x, second, lengths, reset, options)
+
+        def shown(y: Tensor) -> Tensor:
+            y = y if steps is None else steps.back(y)
+            return y.transpose(0, 1) if batch_first else y
+
+        pair = shown(a.output), shown(b.output)
+        output: Output = pair if self.merge is None else self._merged(*pair)
+        return LayerResult(output, (a.state, b.state), (a.states, b.states), (a.gates, b.gates))
+
+    def _back(
+        self, x: Tensor, state: Any, lengths: Lengths, reset: Tensor | None, options: dict[str, Any]
+    ) -> LayerResult:
+        layer = self.backward_layer
+        if isinstance(layer, Recurrent):
+            return _timed(layer, x, state, lengths, reset, options)
+        if reset is not None:
+            raise ConfigError(
+                f"Bidirectional: reset with a {type(layer).__name__}.\n"
+                "  Only a recurnn.nn.Recurrent takes resets on the way back."
+            )
+        index = _backwards(x.shape[0], x.shape[1], lengths, x.device)
+        found = _timed(layer, _along(x, index), state, lengths, None, options)
+        return found._replace(output=_along(found.output, index))
+
+    def _merged(self, a: Tensor, b: Tensor) -> Tensor:
+        if self.merge != "concat" and a.shape != b.shape:
+            raise ShapeError(
+                f"Bidirectional: merge={self.merge!r} needs outputs of one size.\n"
+                f"  They are {list(a.shape)} and {list(b.shape)}: give both layers the same size, "
+                "or merge='concat'."
+            )
+        return MERGED[str(self.merge)](a, b)
+
+    def extra_repr(self) -> str:
+        """How the outputs are merged, and what is shared."""
+        return f"merge={self.merge!r}" + (f", share={self.share!r}" if self.share else "")
+
+
+def _timed(
+    layer: nn.Module, x: Tensor, state: Any, lengths: Lengths, reset: Tensor | None,
+    options: dict[str, Any],
+) -> LayerResult:  # fmt: skip
+    """Run a layer of either layout on x [T, B, ...]; results at every step likewise."""
+    return run_layer(layer, x, state, lengths=lengths, reset=reset, **options)
+
+
+def _backwards(T: int, B: int, lengths: Lengths, device: torch.device) -> Tensor:
+    """Where each step of each row comes from when its real steps are turned round, [T, B]."""
+    steps = torch.arange(T, device=device).unsqueeze(1)
+    if lengths is None:
+        return (T - 1 - steps).expand(T, B)
+    ends = torch.as_tensor(lengths, device=device)
+    return torch.where(steps < ends, ends - 1 - steps, steps)
+
+
+def _along(x: Tensor, index: Tensor) -> Tensor:
+    return x.gather(0, index.reshape(*index.shape, *[1] * (x.dim() - 2)).expand(x.shape))
+
+
+def _another(layer: nn.Module) -> nn.Module:
+    """A layer like another, with weights drawn afresh, that runs the other way if it can."""
+    found = copy.deepcopy(layer)
+    for module in found.modules():
+        if isinstance(reset := getattr(module, "reset_parameters", None), type(found.forward)):
+            reset()
+    if isinstance(found, Recurrent):
+        found.reverse = not found.reverse
+    return found
+
+
+def _share(layer: nn.Module, other: nn.Module, share: str) -> None:
+    if isinstance(layer, Recurrent) and isinstance(other, Recurrent):
+        cell: Cell = layer.cell
+        for name, letters in cell.weights.items():
+            of_input = "I" in letters.split() or name.split("_")[0] == "b"
+            if name not in cell.absent and share in ("both", "input" if of_input else "recurrent"):
+                setattr(other.cell, name, getattr(cell, name))
+    elif share == "both":
+        for name, weight in list(layer.named_parameters()):
+            path, _, last = name.rpartition(".")
+            setattr(other.get_submodule(path), last, weight)
+    else:
+        raise ConfigError(
+            f"Bidirectional: share={share!r} with a {type(layer).__name__}.\n"
+            "  Only of a recurnn.nn.Recurrent the input's weights are known: share='both', or the "
+            "drop-in's own bidirectional=True, share=..."
+        )

@@ -1,0 +1,71 @@
+"""One way to call every layer: what it takes, and what it gives, whatever its kind."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from recurnn.nn.base import TorchLayer
+from recurnn.nn.recurrent import Recurrent
+
+
+class LayerResult(NamedTuple):
+    """What `Bidirectional`, `Stack` and `ConvLSTM` return.
+
+    Attributes:
+        output: at every step.
+        state: final states: of the cell by name, of the two directions as a pair, of the layers of
+            a stack as a list with None for those that have none.
+        states: the states at every step in the same form, if ``return_states="all"``.
+        gates: the gates at every step in the same form, if ``return_gates=True``.
+    """
+
+    output: Any
+    state: Any
+    states: Any = None
+    gates: Any = None
+
+
+def is_recurrent(layer: nn.Module) -> bool:
+    """Whether a layer takes states, lengths and the rest."""
+    return isinstance(layer, TorchLayer | Recurrent) or getattr(layer, "is_recurrent", False)
+
+
+def batch_first_of(layer: nn.Module) -> bool:
+    """Whether a layer takes and gives [B, T, ...]."""
+    return bool(getattr(layer, "batch_first", False))
+
+
+def run_layer(layer: nn.Module, x: Tensor, state: Any, **options: Any) -> LayerResult:
+    """Run a recurrent layer of either layout on x [T, B, ...].
+
+    Args:
+        layer: the layer.
+        x: input, time-major.
+        state: initial states as the layer has them, or None.
+        **options: ``lengths``; ``reset`` [T, B]; ``return_states``; ``return_gates``.
+
+    Returns:
+        Its results, time-major.
+    """
+    turned = batch_first_of(layer)
+    options = {k: v for k, v in options.items() if v is not None}
+    if turned:
+        x = x.transpose(0, 1)
+        if "reset" in options:
+            options["reset"] = options["reset"].transpose(0, 1)
+    found = layer(x, state, **options)
+    if isinstance(layer, TorchLayer):
+        output, last, *seen = found
+        states = [r.states for r in seen[0]] if seen else None
+        gates = [r.gates for r in seen[0]] if seen else None
+        found = LayerResult(output, last, states, gates)
+    output = found[0]
+    if turned:
+        output = (
+            output.transpose(0, 1)
+            if isinstance(output, Tensor)
+            else tuple(y.transpose(0, 1) for y in output)
+        )
+    return LayerResult(output, *found[1:])
