@@ -21,12 +21,14 @@ struct Team {
             __atomic_store_n(&round, mine + 1, __ATOMIC_RELEASE);
             return;
         }
+        // Whoever yields beside a busy neighbour is off its core for milliseconds: not at once.
         double began = 0;
-        for (int spins = 0; __atomic_load_n(&round, __ATOMIC_ACQUIRE) == mine; spins++) {
-            if (spins < 4000) continue;
+        for (int spins = 1; __atomic_load_n(&round, __ATOMIC_ACQUIRE) == mine; spins++) {
+            if (spins % 256) continue;
             if (!began) began = now();
-            else if (now() - began > 200e-6) __atomic_store_n(&waited_long, 1, __ATOMIC_RELAXED);
-            sched_yield();  // do not hold up the neighbour, nor the member that is late
+            if (now() - began < 200e-6) continue;
+            __atomic_store_n(&waited_long, 1, __ATOMIC_RELAXED);
+            sched_yield();
         }
     }
     static double now() {
@@ -61,13 +63,8 @@ static const Gomp& gomp() {
 }
 static void in_pool(void* with) {
     Crew& crew = *(Crew*)with;
-    int count = gomp().count();  // may be fewer than were asked for
-    if (gomp().number() == 0) {
-        crew.team.members = count;
-        __atomic_store_n(&crew.ready, 1, __ATOMIC_RELEASE);
-    } else {
-        while (!__atomic_load_n(&crew.ready, __ATOMIC_ACQUIRE)) sched_yield();
-    }
+    // Every member says how many came, which may be fewer than were asked for; none has to wait.
+    __atomic_store_n(&crew.team.members, gomp().count(), __ATOMIC_RELAXED);
     crew.work(crew.with, crew.team, gomp().number());
 }
 
