@@ -61,3 +61,16 @@ def nearest(received: object, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` for the known name closest to the received one, or nothing."""
     close = difflib.get_close_matches(str(received), list(known), n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def changed_in_place(what: str, instead: str = "a new tensor") -> ConfigError:
+    """The error of a step that changes a tensor in place.
+
+    Args:
+        what: the method, or what was changed.
+        instead: what to write.
+    """
+    return ConfigError(
+        f"The step changes a tensor in place: {what}.\n"
+        f"  Later steps and gradients would see the change. Use {instead}."
+    )

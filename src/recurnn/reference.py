@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from recurnn.cells import Cell
 from recurnn.compiler import Segment, segments_of
+from recurnn.errors import changed_in_place
 from recurnn.norms import GradientNorms
 
 States = dict[str, Tensor]
@@ -78,7 +79,11 @@ def reference(
             new = reset[cut].unsqueeze(-1)
             state = {k: torch.where(new, restart[k], s) for k, s in state.items()}
         p.put({k: m[t] if m.dim() == 3 else m for k, m in inputs.items()})
-        values = cell.apply_step(p, x[t], *state.values())
+        given = [x[t], *state.values()]
+        versions = [] if history else _versions(given)
+        values = cell.apply_step(p, *given)
+        if versions and _versions(given) != versions:
+            raise changed_in_place("its input or a state")
         if frame.norms is not None:
             values = frame.norms.watch(values, state, x, frame.first + t)
         kept = {k: values[k] for k in frame.wanted}
@@ -100,6 +105,14 @@ def reference(
 
 def _masked(x: Tensor, real: Tensor) -> Tensor:
     return torch.where(real.unsqueeze(-1), x, 0) if x.dim() == 3 else x
+
+
+def _versions(tensors: list[Tensor]) -> list[int]:
+    """How often each has been changed in place; nothing where torch does not say."""
+    try:
+        return [t._version for t in tensors]
+    except RuntimeError:
+        return []
 
 
 def reference_by_segments(

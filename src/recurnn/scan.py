@@ -112,12 +112,7 @@ def scan(
         >>> y.shape, last["h"].shape, bool(y[4:, 1].any())
         (torch.Size([7, 2, 8]), torch.Size([2, 8]), False)
     """
-    if engine not in ENGINES:
-        raise one_of("engine", engine, ENGINES)
-    if return_states not in ("last", "all"):
-        raise one_of("return_states", return_states, ("last", "all"))
-    if memory not in ("high", "low"):
-        raise one_of("memory", memory, ("high", "low"))
+    _check_options(engine, return_states, memory, return_gates, gradient_norms)
     check_input(cell, x)
     weights = parameters if parameters is not None else cell.tensors()
     if torch._C._is_any_autocast_enabled() and autocast_on(x.device.type):
@@ -229,6 +224,27 @@ def spread(cell: Cell, weights: Mapping[str, Tensor]) -> list[Tensor]:
         for k, letters in cell.weights.items()
         if k not in cell.absent
     ]
+
+
+def _check_options(
+    engine: str, return_states: str, memory: str, return_gates: object, gradient_norms: object
+) -> None:
+    """Refuse options that have another value than those there are."""
+    if engine not in ENGINES:
+        raise one_of("engine", engine, ENGINES)
+    if return_states not in ("last", "all"):
+        raise one_of("return_states", return_states, ("last", "all"))
+    if memory not in ("high", "low"):
+        raise one_of("memory", memory, ("high", "low"))
+    if not isinstance(return_gates, bool):
+        raise ConfigError(
+            f"scan: return_gates is {return_gates!r}.\n  Expected True, for every gate, or False."
+        )
+    if not isinstance(gradient_norms, GradientNorms | None):
+        raise ConfigError(
+            f"scan: gradient_norms is {gradient_norms!r}.\n"
+            "  Expected a recurnn.GradientNorms(), which the backward pass fills."
+        )
 
 
 def find_kernel(

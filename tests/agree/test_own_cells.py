@@ -116,8 +116,39 @@ def test_an_input_that_is_no_tensor_is_told() -> None:
         recurnn.scan(recurnn.cells.GRU(3, 4), [[[0.0] * 3]])  # type: ignore[arg-type]
 
 
+def zeroed(p: Any, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+    h[:, 0] = 0
+    return {"h": p.W @ x + h}
+
+
+def halved(p: Any, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+    h *= 0.5
+    return {"h": p.W @ x + h}
+
+
+def summed(p: Any, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+    z = p.W @ x
+    z += h
+    return {"h": torch.tanh(z)}
+
+
+@pytest.mark.parametrize("step", [zeroed, halved])
+def test_the_reference_notices_a_change_in_place_too(step: Any) -> None:
+    cell = own(lambda self, p, x, h: step(p, x, h))
+    with pytest.raises(ConfigError, match="in place: its input or a state"):
+        recurnn.scan(cell, torch.zeros(2, 1, 3), engine="reference")
+
+
+def test_a_value_of_the_steps_own_may_be_added_to() -> None:
+    cell, x = own(lambda self, p, x, h: summed(p, x, h)), torch.randn(4, 2, 3)
+    got, want = (recurnn.scan(cell, x, engine=e).output for e in ("cpu", "reference"))
+    torch.testing.assert_close(got, want)
+
+
 MISTAKES_IN_A_STEP: list[tuple[str, Any]] = [
     ("changes a tensor in place: add_", lambda self, p, x, h: {"h": h.add_(p.W @ x)}),
+    ("changes a tensor in place: an assignment", lambda self, p, x, h: zeroed(p, x, h)),
+    ("changes a tensor in place: its input, a state", lambda self, p, x, h: halved(p, x, h)),
     ("multiplies from the right: x @ W", lambda self, p, x, h: {"h": x @ p.W}),
     ("multiplies a row of width H by W", lambda self, p, x, h: {"h": p.W @ h}),
 ]

@@ -205,11 +205,22 @@ def test_without_a_compiler_the_reference_runs(
     refused("there is no C++ compiler (g++, clang++ or the variable CXX)", caplog)
 
 
+def test_a_compiler_that_is_named_and_is_not_there_is_not_replaced_by_another(
+    cache: Path,
+    fresh_compiler: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    refused("the C++ compiler that the variable CXX names is not there: no-such-compiler", caplog)
+
+
 def test_a_cache_folder_that_cannot_be_written(
     cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache.write_text("a file where the folder should be")  # holds for root too, unlike permissions
-    refused(f"the cache folder cannot be written: [Errno 17] File exists: '{cache}'", caplog)
+    reason = f"the cache folder cannot be written: [Errno 17] File exists: '{cache}'"
+    refused(f"{reason} (RECURNN_CACHE names another one)", caplog)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

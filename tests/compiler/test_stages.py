@@ -18,7 +18,8 @@ from recurnn.cells import Cell
 from recurnn.compiler.differentiate import differentiate
 from recurnn.compiler.ops import OPS, SPELLINGS, Graph, Value
 from recurnn.compiler.plan import plan_backward, plan_forward
-from recurnn.compiler.trace import Symbol, trace
+from recurnn.compiler.symbols import Symbol
+from recurnn.compiler.trace import trace
 from recurnn.errors import ConfigError
 
 F32, F64 = torch.float32, torch.float64

@@ -355,6 +355,17 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         "  A stepper gives it only x. Use recurnn.scan on one step, and hand its state on.",
     ),
     (
+        ConfigError,
+        scan(ELMAN, SMALL, return_gates=["h"]),
+        "scan: return_gates is ['h'].\n  Expected True, for every gate, or False.",
+    ),
+    (
+        ConfigError,
+        scan(ELMAN, SMALL, gradient_norms=True),
+        "scan: gradient_norms is True.\n"
+        "  Expected a recurnn.GradientNorms(), which the backward pass fills.",
+    ),
+    (
         ShapeError,
         lambda: recurnn.stepper(ELMAN, 2)(torch.zeros(1, 3)),
         "stepper: the input does not fit.\n"

@@ -1,13 +1,13 @@
 """The recurrence compiler: from a cell's step to fused kernels, forward and backward.
 
-Its stages, each a module: `trace` (step to graph), `differentiate` (its backward), `plan`
-(phases and where values live), `emit_cpp` (C++), `build` (library, cached), `layout` and
-`structures` (what a kernel is told of one shape of call, with `sums` for the gradients of weights),
-`kernel` (text and libraries), `engine` (which cells have
-one), `calls` (tensors in, tensors out), `segments` (the same with less kept), `operation` (one
-operation of torch) and `stepping` (one step a call). `show` prints the first of them. The headers
-are what every kernel shares: ``vectors.h``, ``products.h``, ``threads.h`` and ``recurrence.h``,
-the loop over time.
+Its stages, each a module: `trace` (step to graph, on `symbols`), `differentiate` (its backward),
+`plan` (phases and where values live), `emit_cpp` (C++), `build` (library, cached), `layout` and
+`structures` (what a kernel is told of one shape of call, with `sums` for the gradients of
+weights), `kernel` (text and libraries), `engine` (which cells have one), `calls` (tensors in,
+tensors out), `segments` (the same with less kept), `operation` (one operation of torch) and
+`stepping` (one step a call). `show` prints the first of them. The headers are what every kernel
+shares: ``vectors.h``, ``products.h``, ``threads.h``, ``call.h`` (what a kernel is told) and
+``recurrence.h``, the loop over time.
 """
 
 from recurnn.compiler.binding import Binding, Bound, Piece

@@ -40,10 +40,13 @@ def compiler() -> str:
     Raises:
         Unsupported: there is none.
     """
-    for name in (os.environ.get("CXX"), "g++", "clang++"):
-        found = shutil.which(name) if name else None
+    named = os.environ.get("CXX")
+    for name in (named,) if named else ("g++", "clang++"):
+        found = shutil.which(name)
         if found:
             return found
+    if named:
+        raise Unsupported(f"the C++ compiler that the variable CXX names is not there: {named}")
     raise Unsupported("there is no C++ compiler (g++, clang++ or the variable CXX)")
 
 
@@ -104,7 +107,9 @@ def _compile(text: str, dtype: str, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.mkdtemp(dir=target.parent, prefix=".build-")
     except OSError as error:
-        raise Unsupported(f"the cache folder cannot be written: {error}") from error
+        raise Unsupported(
+            f"the cache folder cannot be written: {error} (RECURNN_CACHE names another one)"
+        ) from error
     try:
         source, built = Path(folder, "kernel.cpp"), Path(folder, "kernel.so")
         source.write_text(text)
