@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -261,14 +265,27 @@ def test_the_chains_of_the_peak_are_not_made_one() -> None:
     assert round(library.rounds(1, 0.5)) in (round(66 * 0.25 + 6), round(276 * 0.25 + 12))
 
 
+PEAK = """
+import torch
+from kernel_bench import memory
+torch.ones(2**25)  # 128 MiB that are gone before
+method, before = memory._set_back()
+kept = torch.ones(2**23)
+print(method, round((memory._peak(method) - before) / 1024))
+"""
+
+
 def test_the_peak_of_memory_is_that_since_it_was_set_back() -> None:
-    torch.ones(2**25)  # 128 MiB that are gone before
-    method, before = memory._set_back()
+    # In a process of its own: where much was freed before, 32 MiB may be had without growth.
+    path = str(Path(memory.__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK], env=os.environ | {"PYTHONPATH": path},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    method, mebibytes = done.stdout.split()
     if method != "VmHWM":
         pytest.skip("here the mark of the highest memory cannot be set back")
-    kept = torch.ones(2**23)
-    assert 32 <= (memory._peak(method) - before) / 1024 < 48
-    assert kept[0] == 1
+    assert 32 <= int(mebibytes) < 48
 
 
 def test_busy_neighbours_end_with_the_block() -> None:
