@@ -24,7 +24,7 @@ from layers import Case, outcome
 from problems import KINDS, normal, states_of
 from recurnn import compiler, nn
 from recurnn.cells import Cell
-from recurnn.compiler import engine
+from recurnn.compiler import engine, kernel
 from recurnn.compiler.kernel import Kernel
 from recurnn.compiler.layout import Layout
 from tolerance import agree, identical
@@ -573,3 +573,25 @@ def test_kernels_do_not_depend_on_the_working_folder(tmp_path: Any) -> None:
         identical(everything(cell, x, start), want)
     finally:
         os.chdir(here)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "reset-before-gru"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_going_on_alone_changes_no_bit(
+    kind: str, reverse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, x, start = problem(kind, T=140, B=1, I=70, H=130)
+    with threads(2):
+        want = everything(cell, x, start, reverse=reverse)
+    load, line = kernel.load, "late_often = times > 3;"
+
+    def always_late(text: str, dtype: str, name: str) -> Any:
+        assert text.count(line) == 1
+        # from the fifth meeting on, in the middle of a chunk
+        return load(text.replace(line, "late_often = ++times > 4;"), dtype, f"Late{name}")
+
+    monkeypatch.setattr(kernel, "load", always_late)
+    for name, empty in (("_kernels", {}), ("_numbers", {})):
+        monkeypatch.setattr(engine, name, empty)
+    with threads(2):
+        identical(everything(cell, x, start, reverse=reverse), want)
