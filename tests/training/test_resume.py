@@ -293,7 +293,7 @@ def test_data_of_the_same_size_with_another_number_is_other_data(tmp_path):
     y = series()
     y[0] += 1e-3
     changed = Streams(y[:-1], y[1:], batch_size=3, starts=[0, 50, 211])
-    with pytest.raises(CheckpointError, match="another data set.\n  sample is "):
+    with pytest.raises(CheckpointError, match=r"another data set\.\n  sample is "):
         fit(job("stream")[0], changed, None, Plan(epochs=1), saves=Saves(tmp_path, resume=True))
 
 
