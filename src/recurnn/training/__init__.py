@@ -6,6 +6,7 @@ from recurnn.training.evaluation import evaluate, mean_loss
 from recurnn.training.feeds import Batch, Batches
 from recurnn.training.finite import NonFiniteWarning
 from recurnn.training.history import Epoch, History, TrainingError, Update, Watch
+from recurnn.training.logs import LogFile, TensorBoard
 from recurnn.training.loop import fit
 from recurnn.training.objective import (
     LOSSES,
@@ -23,6 +24,7 @@ from recurnn.training.schedules import SCHEDULES, Decay, Plateau, Position, Warm
 __all__ = [
     "fit", "Plan", "Clip", "Saves", "evaluate", "mean_loss",
     "History", "Epoch", "Update", "Watch", "Run", "TrainingError", "NonFiniteWarning",
+    "LogFile", "TensorBoard",
     "Batch", "Batches", "Objective", "Outcome", "Supervised", "Metric", "detached",
     "Decay", "Plateau", "Position", "Warmup",
     "LOSSES", "METRICS", "OPTIMIZERS", "SCHEDULES",
