@@ -149,12 +149,11 @@ class Head:
         """One entry of the state, its tensors without values; None where there is none."""
         with _decoding():
             nest = json.loads(self._meta["state"])
-            return together(nest, lambda name: self.empty(name, device="meta")).get(key)
+            return together(nest, self._empty).get(key)
 
-    def empty(self, name: str, *, device: str = "cpu") -> Tensor:
-        """A tensor as the one of this name, without its values."""
+    def _empty(self, name: str) -> Tensor:
         dtype, shape, _ = self._entries[name]
-        return torch.empty(shape, dtype=dtype, device=device)
+        return torch.empty(shape, dtype=dtype, device="meta")
 
 
 def read_head(path: Path) -> Head:
@@ -182,12 +181,12 @@ def read(path: Path) -> tuple[Head, dict[str, Any]]:
         head = _head(file)
         tensors = {}
         with _Hash() as data:
-            for name in head._entries:
-                tensors[name] = head.empty(name)
-                block = _bytes(tensors[name])
-                if not files.read_into(file, block):
+            for name, (dtype, shape, count) in head._entries.items():
+                block = torch.empty(count, dtype=torch.uint8)
+                if not files.read_into(file, _bytes(block)):
                     raise DamagedError("it was cut short while it was read")
-                data.add(block)
+                data.add(_bytes(block))
+                tensors[name] = block.view(dtype).reshape(shape).detach()  # no longer a view
             if data.hex() != head._meta["data_sha256"].encode():
                 raise DamagedError("its tensors do not match their checksum")
     with _decoding():
