@@ -13,8 +13,15 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast, gather_object
 from torch import nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 _PRECISION = {"float32": "no", "bfloat16": "bf16"}
+
+
+def is_main() -> bool:
+    """Whether this is the process that prints and writes files: the only one, or the first."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class Processes:
@@ -96,10 +103,10 @@ def _join() -> None:
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT")
     if attempt is None or int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         return
-    store, rank, count = next(dist.rendezvous("env://"))
+    store, rank, count = next(rendezvous("env://"))
     dist.init_process_group(
         None if torch.accelerator.is_available() else "gloo",
-        store=dist.PrefixStore(f"attempt-{attempt}", store),
+        store=PrefixStore(f"attempt-{attempt}", store),
         rank=rank,
         world_size=count,
     )
