@@ -117,12 +117,7 @@ class Snapshot:
         files.write_all(file, memoryview(head))
         with _Hash() as data:
             for tensor in self._tensors.values():
-                values = tensor.resolve_conj().resolve_neg().cpu().contiguous()
-                block = _bytes(values)
-                data.add(block)
-                files.write_all(file, block)
-                if values.data_ptr() != tensor.data_ptr():
-                    data.wait()  # one copy at a time
+                _put(tensor, file, data)
             if self._data >= _EARLY:
                 os.fsync(file.fileno())
             head[_DATA_SUM] = data.hex()
@@ -273,7 +268,10 @@ class _Hash:
             self._sha.update(block)
             return
         self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="recurnn-sha256")
-        self._last = self._pool.submit(self._sha.update, block)
+        self._last = self._pool.submit(self._take, [block])
+
+    def _take(self, blocks: list[memoryview]) -> None:
+        self._sha.update(blocks.pop())  # and let its memory go before anyone stops waiting
 
     def wait(self) -> None:
         """Until every block so far is hashed."""
@@ -284,6 +282,16 @@ class _Hash:
     def hex(self) -> bytes:
         self.wait()
         return self._sha.hexdigest().encode()
+
+
+def _put(tensor: Tensor, file: FileIO, data: _Hash) -> None:
+    """Write one tensor; where that takes a copy of it, the copy is gone at the end."""
+    values = tensor.resolve_conj().resolve_neg().cpu().contiguous()
+    block = _bytes(values)
+    data.add(block)
+    files.write_all(file, block)
+    if values.data_ptr() != tensor.data_ptr():
+        data.wait()
 
 
 def _bytes(tensor: Tensor) -> memoryview:
