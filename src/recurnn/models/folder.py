@@ -128,8 +128,8 @@ def write(
     except OSError as error:
         raise ModelFolderError(
             f"The model cannot be written in {folder.absolute().parent}: {error.strerror}.\n"
-            f"  Its weights take {len(data):,} bytes. Nothing was written. Free some space there, or "
-            "give another folder."
+            f"  Its weights take {len(data):,} bytes. Nothing was written. Free some space "
+            "there, or give another folder."
         ) from error
 
 
