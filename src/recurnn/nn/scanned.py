@@ -156,6 +156,8 @@ class Scanned(TorchLayer):
             weights[1] = dropout(weights[1], o.weight_dropout)
         if reset is not None and o.initial == "learned":
             how = how | {"reset_state": self._learned(direction, x.shape[1])}
+        if self._clip is not None:
+            how = how | {"clip_gradient": self._clip}
         return scan(
             cell,
             x,
