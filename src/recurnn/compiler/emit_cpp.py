@@ -83,19 +83,15 @@ def _homes(plan: Plan, group: Group) -> dict[Value, list[Place]]:
 LOCAL = "at_{}"
 """The local name of a stream's place in the present row."""
 
-PADDED = frozenset(["hoisted", "saved", "kept", "dz", "past", "operands", "sums"])
+PADDED = frozenset(["hoisted", "saved", "front", "kept", "dz", "past", "operands", "sums"])
 """The streams whose rows are whole vectors, so that nothing in them needs an end."""
 
 
 class _Writer:
     def __init__(
-        self,
-        plan: Plan,
-        kind: str,
-        letters: list[str],
-        vectors: list[str],
+        self, plan: Plan, kind: str, letters: list[str], vectors: list[str],
         names: dict[Value, str],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.kind = kind
         self.plan, self.letters, self.vectors = plan, letters, vectors
         self.groups: list[Group] = []
@@ -340,7 +336,11 @@ class _Writer:
         pack = [f"        pack_group<{g}>(scan, member, members);\n" for g in self.group_names()]
         if inputs:
             pack[-1] = "        if (scan.call.wants_x)\n    " + pack[-1]
-        fills = [*plan.given, *([] if backward else ["saved"])]
+        fills = [*plan.given, *(k for k in ("saved", "front") if k in streams and not backward)]
+        restarts = [
+            f"{{first_{k}, again_{k}, {self.letters.index(body.units)}}}"
+            for k, body in plan.finish.items()
+        ]
         cleared = [f"{{{s}, {self.letters.index(w)}}}" for s, w in plan.given.items()]
         parts = [
             header,
@@ -360,11 +360,12 @@ class _Writer:
             f"    static constexpr Cleared cleared[] = {{{', '.join(cleared)}}};\n"
             + (
                 f"    static constexpr int dz = {kind}_kernel::dz, input_streams[] = {{dx, dz}};\n"
+                f"    static constexpr Restart restarts[] = {{{', '.join(restarts)}}};\n"
                 if backward
                 else "    static constexpr int hoist_streams[] = {x, hoisted};\n"
             )
             + "    static constexpr bool fills(int stream) {\n        return "
-            + " || ".join(f"stream == {s}" for s in fills)
+            + (" || ".join(f"stream == {s}" for s in fills) or "false")
             + ";\n    }\n"
             + function_text("pack", "int member, int members", pack)
             + function_text("hoist", "Row* row, int n, int member, int members", hoist)

@@ -132,7 +132,7 @@ def plan_forward(step: Step, saved: list[Value], observed: tuple[str, ...]) -> P
     """
     plan = Plan("forward")
     plan.streams = ["x", "hoisted"]
-    _place_inputs(plan, step)
+    place_inputs(plan, step)
     for k, old in step.old.items():
         plan.homes[old] = Place(f"old_{k}")
         plan.stores.setdefault(step.states[k], []).append(Place(f"new_{k}"))
@@ -144,6 +144,15 @@ def plan_forward(step: Step, saved: list[Value], observed: tuple[str, ...]) -> P
         plan.stores.setdefault(step.observed[name], []).append(Place(f"seen_{name}"))
         plan.streams.append(f"seen_{name}")
         plan.given[f"seen_{name}"] = step.observed[name].width
+    return end_forward(plan)
+
+
+def end_forward(plan: Plan) -> Plan:
+    """The plan of a forward kernel whose states, inputs and results have their places.
+
+    Args:
+        plan: so far.
+    """
     wanted = reachable(list(plan.stores), set(plan.homes))
     hoisted = [v for v in wanted if v.op == "product" and v.data[0][2].op == "x"]
     for value in hoisted:
@@ -152,12 +161,18 @@ def plan_forward(step: Step, saved: list[Value], observed: tuple[str, ...]) -> P
     # What is there already and is also a result: a state that a step only hands on, a product
     # with the input that the backward needs as it is. A body copies it.
     copied = [v for v in plan.stores if v in plan.homes]
-    _fill_phases(plan, copied + [v for v in wanted if v not in set(hoisted)])
-    plan.streams += ["saved", "kept"]
+    fill_phases(plan, copied + [v for v in wanted if v not in set(hoisted)])
+    plan.streams += [*(["front"] if "front" in plan.layout else []), "saved", "kept"]
     return plan
 
 
-def _place_inputs(plan: Plan, step: Step) -> None:
+def place_inputs(plan: Plan, step: Step) -> None:
+    """Let the plan read what the step is given beside x.
+
+    Args:
+        plan: so far.
+        step: the traced step.
+    """
     for name, value in step.inputs.items():
         plan.homes[value] = Place(f"input_{name}")
         plan.streams.append(f"input_{name}")
@@ -176,7 +191,7 @@ def plan_backward(step: Step, backward: Backward) -> Plan:
         plan.homes[step.states[k]] = Place(f"new_{k}")
         plan.streams += [f"old_{k}", f"new_{k}", f"carry_{k}"]
     plan.streams += [f"seed_{k}" for k in backward.seeds]
-    _place_inputs(plan, step)
+    place_inputs(plan, step)
     for k, value in backward.norms.items():
         plan.stores.setdefault(value, []).append(Place(f"norm_{k}"))
         plan.streams.append(f"norm_{k}")
@@ -199,9 +214,9 @@ def plan_backward(step: Step, backward: Backward) -> Plan:
         is_dz = any(place.stream == "dz" for place in plan.stores.get(value, []))
         (plan.columns if is_dz else plan.sums)[name] = value
     wanted = reachable(roots(backward), set(plan.homes))
-    _fill_phases(plan, wanted, backward)
+    fill_phases(plan, wanted, backward)
     for k, old in step.old.items():
-        plan.streams.append(f"first_{k}")
+        plan.streams += [f"first_{k}", f"again_{k}"]
         plan.finish[k] = _finish(plan, k, old.width, backward)
     plan.input = _input(plan, backward)
     plan.given["dx"] = "I"
@@ -253,7 +268,14 @@ def _operand_kind(dz: Value, pairs: list[tuple[Value, Value]]) -> tuple[int, int
 LEAVES = ("x", "input", "state", "vector", "constant", "width", "carry", "seed")
 
 
-def _fill_phases(plan: Plan, wanted: list[Value], backward: Backward | None = None) -> None:
+def fill_phases(plan: Plan, wanted: list[Value], backward: Backward | None = None) -> None:
+    """Put each value into the phase in which all that it needs is there.
+
+    Args:
+        plan: so far.
+        wanted: the values, in order of evaluation.
+        backward: the derivative, if this is the plan of one.
+    """
     phase_of: dict[Value, int] = {}
     phases: dict[int, Phase] = {}
     inside, given = set(wanted), set(plan.homes)
