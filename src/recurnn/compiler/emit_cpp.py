@@ -9,11 +9,14 @@ from recurnn.compiler.cpp_text import (
     fetches,
     free_name,
     function_text,
+    group_text,
+    one_of_text,
+    reduction_text,
     sweep_text,
     tile_text,
     truth,
 )
-from recurnn.compiler.ops import OPS, Value
+from recurnn.compiler.ops import OPS, REDUCTIONS, Value
 from recurnn.compiler.plan import Body, Group, Place, Plan
 
 
@@ -204,7 +207,7 @@ class _Writer:
             inner += self.after(value, here, stores)
         for value in body.sums:
             term = self.argument(value.args[0], here, inner)
-            inner.append(f"row[m_].sum[{self.scalar(value)}] += only({term}, left);")
+            inner.append(reduction_text(value.op, f"row[m_].sum[{self.scalar(value)}]", term))
         if body.groups:
             depth = [self.size(letter) for g in body.groups for _, letter in g.operands]
             lines = fetches(inner, " + ".join(depth)) + lines
@@ -273,8 +276,8 @@ class _Writer:
         for value in values:
             if value.op in ("constant", "width") or value in self.plan.homes:
                 continue
-            if value.op == "sum":
-                made = f"total(row[m_].sum[{self.scalar(value)}])"
+            if value.op in REDUCTIONS:
+                made = f"{REDUCTIONS[value.op]}(row[m_].sum[{self.scalar(value)}])"
             else:
                 made = f"({self.expression(value, {}, lines)})[0]"
             lines.append(f"row[m_].s[{self.scalar(value)}] = {made};")
@@ -294,24 +297,18 @@ class _Writer:
         index, first = len(self.groups), self.matrices
         self.groups.append(group)
         self.matrices += len(group.operands) * len(group.outputs)
-        depth = ", ".join(str(self.letters.index(letter)) for _, letter in group.operands)
-        what = ", ".join(
+        depth = [self.letters.index(letter) for _, letter in group.operands]
+        what = [
             " + ".join(
-                f"{group.matrices[j][k][0]}{'ᵀ' if group.matrices[j][k][1] else ''} "
-                f"{group.operands[j][0].stream}"
-                for j in range(len(group.operands))
+                f"{name}{'ᵀ' if transposed else ''} {place.stream}"
+                for (place, _), (name, transposed) in zip(group.operands, terms, strict=True)
             )
-            for k in range(len(group.outputs))
-        )
-        return (
-            f"// {what}\n"
-            f"struct {name} {{\n"
-            f"    static constexpr int A = {len(group.outputs)}, U = {U}, "
-            f"terms = {len(group.operands)}, index = {index}, matrices = {first}, "
-            f"letter = {self.letters.index(group.units)};\n"
-            f"    static constexpr int depth[] = {{{depth}}};\n"
-            "};\n"
-        )
+            for terms in zip(*group.matrices, strict=True)
+        ]
+        return group_text(
+            name, what, U, depth, index=index, matrices=first,
+            letter=self.letters.index(group.units),
+        )  # fmt: skip
 
     def assemble(
         self,
@@ -364,9 +361,8 @@ class _Writer:
                 if backward
                 else "    static constexpr int hoist_streams[] = {x, hoisted};\n"
             )
-            + "    static constexpr bool fills(int stream) {\n        return "
-            + (" || ".join(f"stream == {s}" for s in fills) or "false")
-            + ";\n    }\n"
+            + one_of_text("fills", "stream", fills)
+            + one_of_text("is_highest", "number", self.highest())
             + function_text("pack", "int member, int members", pack)
             + function_text("hoist", "Row* row, int n, int member, int members", hoist)
             + function_text("phases", "Row* row, int n, Team& team, int member", run)
@@ -379,6 +375,10 @@ class _Writer:
             "}\n",
         ]
         return "\n".join(parts)
+
+    def highest(self) -> list[str]:
+        """Those of the numbers of a row that are the greatest over its units."""
+        return [str(k) for v, k in self.scalar_slots.items() if v.op == "highest"]
 
     def last_states(self) -> list[str]:
         """Copy each row's last states: those that a step after its end would start from."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from recurnn.compiler.differentiate import Backward
-from recurnn.compiler.ops import Graph, Value, reachable
+from recurnn.compiler.ops import REDUCTIONS, Graph, Value, reachable
 from recurnn.compiler.plan import LEAVES, Body, Place, Plan, end_forward, fill_phases, place_inputs
 from recurnn.compiler.trace import Step
 
@@ -146,7 +146,7 @@ def front(found: Linear, ends: Iterable[Value], known: Iterable[Value]) -> list[
     def can_make(v: Value) -> bool:
         if v in makes:
             return True
-        if v.op in ("product", "sum", "x"):
+        if v.op in ("product", "x", *REDUCTIONS):
             return False
         return all(can_make(a) for a in v.args)
 

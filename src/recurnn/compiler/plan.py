@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recurnn.compiler.differentiate import Backward, roots
-from recurnn.compiler.ops import Value, reachable
+from recurnn.compiler.ops import REDUCTIONS, Value, reachable
 from recurnn.compiler.trace import Step
 
 MOST_PRODUCTS = 4  # products in one group: more would leave too few rows for a tile
@@ -50,7 +50,7 @@ class Body:
         units: the letter of the width.
         groups: the products, computed first.
         values: the pointwise values, in order of evaluation.
-        sums: the sums over units that this body adds to.
+        sums: the sums over units, and the greatest, that this body adds to.
     """
 
     units: str
@@ -115,11 +115,7 @@ class Plan:
     @property
     def has_row_sums(self) -> bool:
         """Whether a sum over units is needed, so that units must stay on one thread."""
-        return any(v.op == "sum" for phase in self.phases for v in _sums(phase))
-
-
-def _sums(phase: Phase) -> list[Value]:
-    return [v for v in phase.scalars if v.op == "sum"]
+        return any(v.op in REDUCTIONS for phase in self.phases for v in phase.scalars)
 
 
 def plan_forward(step: Step, saved: list[Value], observed: tuple[str, ...]) -> Plan:
@@ -294,7 +290,7 @@ def fill_phases(plan: Plan, wanted: list[Value], backward: Backward | None = Non
             operands = [operand for _, _, operand in value.data]
             later = any(o in inside and o not in given for o in operands)
             phase_of[value] = max(at(o) for o in operands) + 1 if later else 0
-        elif value.op == "sum":
+        elif value.op in REDUCTIONS:
             phase_of[value] = at(value.args[0]) + 1
             before = phases.setdefault(at(value.args[0]), Phase())
             before.body(value.args[0].width).sums.append(value)
@@ -329,7 +325,7 @@ def _keep_what_crosses(plan: Plan, wanted: list[Value], at: object) -> None:
             crossing |= {
                 a
                 for a in value.args
-                if a.width != "1" and at(a) < at(value) and value.op != "sum"  # type: ignore[operator]
+                if a.width != "1" and at(a) < at(value) and value.op not in REDUCTIONS  # type: ignore[operator]
             }
     for value in sorted(crossing, key=lambda v: v.index):
         if value in plan.homes or (value.op in LEAVES and value not in plan.stores):

@@ -52,7 +52,7 @@ struct Rows {
             if (edge || !r.regular) locate_all(c, K::streams, r, t);
             else for (int j = 0; j < K::streams; j++) r.p[j] += on[j];
             r.regular = !edge;
-            for (int j = 0; j < K::scalars; j++) r.sum[j] = V{};
+            for (int j = 0; j < K::scalars; j++) r.sum[j] = K::is_highest(j) ? broadcast(-INFINITY) : V{};
         }
         return end;
     }

@@ -93,6 +93,9 @@ struct Kernel {
     static constexpr bool fills(int stream) {
         return stream == new_h || stream == saved;
     }
+    static constexpr bool is_highest(int number) {
+        return false;
+    }
     static void pack(const Scan& scan, int member, int members) {
         pack_group<Hoisted0_0>(scan, member, members);
         pack_group<Phase0_H_0>(scan, member, members);
@@ -256,6 +259,9 @@ struct Kernel {
     static constexpr Restart restarts[] = {{first_h, again_h, 1}};
     static constexpr bool fills(int stream) {
         return stream == dx;
+    }
+    static constexpr bool is_highest(int number) {
+        return false;
     }
     static void pack(const Scan& scan, int member, int members) {
         pack_group<Phase0_H_0>(scan, member, members);
