@@ -95,7 +95,8 @@ def scan(
         gradient_norms: what the backward pass fills with the norm of dL/dstate for every state,
             step and row.
         clip_gradient: clips dL/dstate to ±c, component by component, as it passes from a step to
-            the one before: the number c; or a `GradientClip`, which counts how often.
+            the one before: the number c; or a `GradientClip`, which counts how often. What
+            reaches `reset_state` has passed no step and stays as it is.
         memory: ``"low"`` to keep, for the backward pass, the states at every √T-th step only, and
             to compute what lies between again. The same results; gradients equal to rounding.
         engine: ``"reference"``, the plain loop over the step; ``"cpu"``, the compiled kernel; or

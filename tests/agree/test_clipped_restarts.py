@@ -6,10 +6,9 @@ import torch
 from recurnn import cells, nn, scan
 
 
-@pytest.mark.parametrize("memory", ["high", "low"])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(("name", "T"), [("LSTM", 9), ("MinGRU", 300)])
-def test_kernel_is_reference(name, T, reverse, memory):
+def test_kernel_is_reference(name, T, reverse):
     torch.manual_seed(0)
     cell = getattr(cells, name)(3, 5)
     parameters = {k.split(".")[-1]: v for k, v in nn.Recurrent(cell).named_parameters()}
@@ -25,15 +24,12 @@ def test_kernel_is_reference(name, T, reverse, memory):
         result = scan(
             cell, x, starts, parameters=parameters, engine=engine, reset=reset, reset_state=again,
             lengths=torch.tensor([T, T - 2]), clip_gradient=0.7, reverse=reverse,
-            memory=memory if engine == "cpu" else "high",
         )  # fmt: skip
         wanted = [x, *starts.values(), *again.values(), *parameters.values()]
         found[engine] = torch.autograd.grad(result.output, wanted, seeds)
     for ours, theirs in zip(found["cpu"], found["reference"], strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4 if T > 9 else 1e-5)
-    # Clipped on its way to the initial state, and to those of resets each time.
+    # Clipped on its way to the initial state, and as it is on its way to those of resets.
     n = len(starts)
     assert max(float(g.abs().max()) for g in found["cpu"][1 : 1 + n]) <= 0.7
-    times = 1 if reverse else 2  # in reverse nothing is cut at step 0
-    most = max(float(g.abs().max()) for g in found["cpu"][1 + n : 1 + 2 * n])
-    assert 0.7 * (times - 1) < most <= 0.7 * times + 1e-6
+    assert max(float(g.abs().max()) for g in found["cpu"][1 + n : 1 + 2 * n]) > 0.7

@@ -174,7 +174,7 @@ def test_the_limit_changes_without_a_new_kernel_and_a_plain_kernel_stays_as_it_i
     cell = KINDS["lstm"].make(3, 5)
     x, clip = normal(6, 2, 3, seed=1), recurnn.GradientClip(1e-3)
     shares, before = [], len(recurnn.compiler.engine._compiled)
-    for limit in (1e-3, 0.3, 1e3):
+    for limit in (1e-3, 1.0, 1e3):
         clip.limit = limit
         recurnn.scan(cell, x, engine="cpu", clip_gradient=clip).output.sum().backward()
         shares.append(clip.rate)
@@ -241,7 +241,7 @@ def test_counts_add_up_over_passes_until_they_are_reset() -> None:
 def test_gradients_of_gradients_are_those_of_the_hooks() -> None:
     cell = tame(KINDS["lstm"].make(3, 5))
     x, start = normal(5, 2, 3, seed=1), states_of(cell, 2, seed=2)
-    hooked: Any = Hooked(cell, 0.1)
+    hooked: Any = Hooked(cell, 0.5)
 
     def second(run: Any) -> dict[str, Tensor]:
         result = run(cell, x, start)
@@ -251,9 +251,9 @@ def test_gradients_of_gradients_are_those_of_the_hooks() -> None:
         return dict(zip(inputs, found, strict=True))
 
     want = second(lambda cell, *a: rows.by_rows(hooked, *a))
-    clip = recurnn.GradientClip(0.1)
+    clip = recurnn.GradientClip(0.5)
     agree(second(partial(CPU, clip_gradient=clip)), want, terms=300)
-    agree(second(partial(REFERENCE, clip_gradient=0.1)), want, terms=300)
+    agree(second(partial(REFERENCE, clip_gradient=0.5)), want, terms=300)
     assert clip.clipped > 0
 
 

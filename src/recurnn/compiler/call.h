@@ -115,7 +115,7 @@ INLINE T* locate(const Scan& c, const Stream& s, const Span& r, int64_t t) {
     return locate_uncut(c, s, r, t);
 }
 struct Cleared { int stream, letter; };
-struct Restart { int first, again, letter, limit; };  // limit: its stream, or −1
+struct Restart { int first, again, letter; };
 template <class Row>
 INLINE void locate_all(const Scan& c, int streams, Row& r, int64_t t) {
     for (int j = 0; j < streams; j++) r.p[j] = locate(c, c.stream[j], r, t);

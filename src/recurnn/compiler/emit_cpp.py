@@ -344,9 +344,10 @@ class _Writer:
         if inputs:
             pack[-1] = "        if (scan.call.wants_x)\n    " + pack[-1]
         fills = [*plan.given, *(k for k in ("saved", "front") if k in streams and not backward)]
-        limit = "limit" if plan.counts else "-1"
-        finished = {k: self.letters.index(body.units) for k, body in plan.finish.items()}
-        restarts = [f"{{first_{k}, again_{k}, {n}, {limit}}}" for k, n in finished.items()]
+        restarts = [
+            f"{{first_{k}, again_{k}, {self.letters.index(body.units)}}}"
+            for k, body in plan.finish.items()
+        ]
         cleared = [f"{{{s}, {self.letters.index(w)}}}" for s, w in plan.given.items()]
         parts = [
             header,

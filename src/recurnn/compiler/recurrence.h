@@ -89,8 +89,7 @@ static void clear_padding(const Scan& c, const typename K::Row* row, int n) {
 }
 
 // The gradients of the states that sequences begin with at resets. `finish` leaves each row's
-// where that of its first state comes to lie in the end, and it is added up from there, clipped where
-// a limit is given: it has passed from a step to the state before it.
+// where that of its first state comes to lie in the end, and it is added up from there.
 template <class K>
 static void add_restarts(const Scan& c, typename K::Row* row, int n, Team& team, int member) {
     if (!n) return;
@@ -99,9 +98,7 @@ static void add_restarts(const Scan& c, typename K::Row* row, int n, Team& team,
     for (int i = 0; member == 0 && i < n; i++)
         for (const auto& which : K::restarts) {
             T *sum = row[i].p[which.again], *term = row[i].p[which.first];
-            T most = which.limit < 0 ? INFINITY : *c.stream[which.limit].base;
-            for (int k = 0; k < c.size[which.letter]; k++)
-                sum[k] += term[k] > most ? most : term[k] < -most ? -most : term[k];
+            for (int k = 0; k < c.size[which.letter]; k++) sum[k] += term[k];
         }
 }
 

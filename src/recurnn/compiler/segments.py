@@ -208,7 +208,7 @@ class _Total:
         for k, g in enumerate(starts):
             if g is None:
                 continue
-            if clipping is not None and len(clipping.passes):
+            if clipping is not None:
                 t = segment.end - 1 if self.given.reverse else segment.begin
                 beyond = (g.abs() > limit) & clipping.passes[t].unsqueeze(-1)
                 self.clipped += beyond.sum()

@@ -256,7 +256,7 @@ struct Kernel {
     static constexpr bool hoists = false, backward = true;
     static constexpr Cleared cleared[] = {{dx, 0}};
     static constexpr int dz = backward_kernel::dz, input_streams[] = {dx, dz};
-    static constexpr Restart restarts[] = {{first_h, again_h, 1, -1}};
+    static constexpr Restart restarts[] = {{first_h, again_h, 1}};
     static constexpr bool fills(int stream) {
         return stream == dx;
     }
