@@ -74,7 +74,7 @@ class Choosing(Cell):
 
     def step(self, p: Any, x: Tensor, h: Tensor) -> dict[str, Tensor]:
         z = p.W @ x + p.U @ h
-        s = torch.softmax(torch.cat([z, -z**3], dim=-1), dim=-1).chunk(2, dim=-1)[1]
+        s = torch.softmax(torch.cat([z, -(z**3)], dim=-1), dim=-1).chunk(2, dim=-1)[1]
         l = torch.log_softmax(p.V @ h + p.a, dim=-1)  # noqa: E741
         k = torch.where((z > 0.1) & ~(h <= -0.5), z, (h < 0) * s)
         return {"h": torch.floor(2 * k) + torch.tanh(k + s), "s": s, "l": l, "k": k}
