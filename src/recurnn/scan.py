@@ -133,6 +133,8 @@ def scan(
                 clip_gradient=clip_gradient, memory=memory, engine=engine,
             )  # fmt: skip
     check_parameters(cell, x, weights)
+    if not isinstance(weights, Bound):
+        weights = cell.effective(weights)
     start = named_state(cell, x, state, "state")
     restart = named_state(cell, x, reset_state, "reset_state") if reset is not None else None
     lengths = check_lengths(cell, x, lengths)

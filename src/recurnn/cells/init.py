@@ -66,7 +66,8 @@ def initialise(cell: Cell, init: Init = "uniform") -> None:
         # A list, not a merged dict: there a pattern named twice would keep its first place.
         rules = [*PRESETS["uniform"].items(), *cell.start.items(), *init.items()]
     bound = 1 / math.sqrt(cell.hidden_size)
-    for name, weight in cell.named_parameters():
+    constants = [(k, getattr(cell, k)) for k in cell.constants]
+    for name, weight in [*cell.named_parameters(), *constants]:
         own = any(fnmatchcase(name, pattern) for pattern in cell.start)
         scheme = [s for k, s in rules if fnmatchcase(name, k) and not (own and k == "*")][-1]
         if weight.is_meta:

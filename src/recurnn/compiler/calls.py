@@ -98,7 +98,7 @@ def forward(c: Compiled, given: Given, *, keep: bool) -> tuple[list[Tensor], lis
     out += [x.new_empty((B, n)) for n in c.widths]
     more = [x.new_empty((T, B, n)) for n in c.kept_widths] if keep else []
     if shape.spans > 1:
-        forward_in_spans(c, ready, shape, out, more, keep=keep)
+        forward_in_spans(c, ready, shape, out, more or _lent(x, c.kept_widths))
     elif B:  # in the order of `layout.array_names`
         layout = c.layout(kind, shape)
         c.kernel.run(
@@ -108,6 +108,16 @@ def forward(c: Compiled, given: Given, *, keep: bool) -> tuple[list[Tensor], lis
         )  # fmt: skip
     kept = [*out[: len(c.wanted)], *more] if keep else []
     return out, kept
+
+
+def _lent(x: Tensor, widths: Sequence[int]) -> list[Tensor]:
+    """Arrays [T, B, n] that nobody needs after the call."""
+    T, B, _ = x.shape
+    whole, at, found = scratch(x, T * B * sum(widths), "kept"), 0, []
+    for n in widths:
+        found.append(whole[at : at + T * B * n].view(T, B, n))
+        at += T * B * n
+    return found
 
 
 class Gradients(NamedTuple):

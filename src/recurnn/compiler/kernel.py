@@ -36,8 +36,7 @@ processor has products of bfloat16 it uses those, and sums in float32 in any cas
 
 
 TOGETHER = (
-    ("inference",), ("forward", "backward"), ("ahead_inference", "after_inference"),
-    ("ahead", "after", "behind", "backward"),
+    ("inference",), ("forward", "backward"), ("ahead", "after"), ("behind", "backward"),
 )  # fmt: skip
 """The kernels that are built side by side when one of them is first called."""
 
@@ -81,9 +80,8 @@ class Kernel:
         # Where it is clipped the gradient is not linear.
         self.linear: Linear | None = None if self.back.clipped else linear(self.step, self.back)
         if self.linear:
-            for kind, saved in (("", self.back.saved), ("_inference", [])):
-                for name, make in (("ahead", plan_ahead), ("after", plan_after)):
-                    self.plans[name + kind] = make(self.step, self.linear, saved, observed)
+            given = (self.step, self.linear, self.back.saved, observed)
+            self.plans |= {"ahead": plan_ahead(*given), "after": plan_after(*given)}
             self.plans["behind"] = plan_behind(self.step, self.linear, self.back)
         letters, vectors = list(cell.sizes), list(self.step.vectors)
         self.emitted: dict[str, Emitted] = {}

@@ -24,11 +24,11 @@ def span_names(
         wanted: the states and gates that are given at every step.
         tensors: how many tensors the weights lie in.
     """
-    if kind.startswith("ahead"):
+    if kind == "ahead":
         gates = [k for k in wanted if k not in states]
         names = array_names(list(plan.last), inputs, gates, tensors, keep=False)
         return [*names, "saved", "front"]
-    names = array_names(states, inputs, wanted, tensors, keep="inference" not in kind)
+    names = array_names(states, inputs, wanted, tensors, keep=True)
     if kind == "behind":
         carried = dict.fromkeys([*states, *plan.finish])
         names += [f"seed {k}" for k in wanted]

@@ -102,7 +102,7 @@ def _factor(graph: Graph, value: Value, of: Value) -> Factor | None:
 
     def combine(v: Value) -> Factor | None:
         parts = [find(a) for a in v.args]
-        if any(part is None for part in parts):
+        if v.op not in ("neg", "add", "sub", "mul", "div") or None in parts:
             return None
         a, b = (*parts, 0.0)[:2]
         assert a is not None

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from recurnn.compiler.calls import Given
     from recurnn.compiler.engine import Compiled
 
-LEAST_STEPS = 64  # of a span
-MOST_ROWS = 32  # that are run at once; a batch of as many needs no spans
+LEAST_STEPS = 1024  # of a span
+MOST_ROWS = 8  # that are run at once; a batch of as many needs no spans
 
 
 def spans_of(c: Compiled, T: int, B: int) -> int:
@@ -39,7 +39,6 @@ def spans_of(c: Compiled, T: int, B: int) -> int:
 
 def forward_in_spans(
     c: Compiled, given: Given, shape: Shape, out: Sequence[Tensor], more: Sequence[Tensor],
-    *, keep: bool,
 ) -> None:  # fmt: skip
     """A forward call, in spans; what `calls.forward` gives is written into its arrays.
 
@@ -48,16 +47,14 @@ def forward_in_spans(
         given: dense arrays.
         shape: of the call, with its spans.
         out: what is wanted at every step, then the last states.
-        more: what is kept beside, if `keep`.
-        keep: whether a backward pass follows.
+        more: what a backward pass needs beside.
     """
     found, K, x = _linear(c), shape.spans, given.x
     T, B, _ = x.shape
-    kind = "" if keep else "_inference"
     begin = dict(zip(c.states, given.starts, strict=True))
     n = len(c.wanted)
     arrays = _arrays(c, given) | _named(c, out[:n], more)
-    room = c.kernel.room(f"after{kind}", "front", c.cell.sizes)
+    room = c.kernel.room("after", "front", c.cell.sizes)
     arrays["front"] = scratch(x, T * B * room, "front").view(-1)
     width = dict(zip(c.states, c.widths, strict=True))
     ends = {k: x.new_empty((K, B, width[k])) for k in found.states}
@@ -66,7 +63,7 @@ def forward_in_spans(
     ahead = {f"last {k}": t for k, t in both.items()}
     ahead |= {f"start {found.through[k]}": torch.ones_like(t) for k, t in through.items()}
     first = [k not in ends for k in both]
-    _run(c, f"ahead{kind}", shape._replace(starts=tuple(first)), arrays | ahead)
+    _run(c, "ahead", shape._replace(starts=tuple(first)), arrays | ahead)
     cuts = _cuts(given, shape)
     starts: dict[str, Tensor | None] = {
         k: begin[k] if begin[k] is None else begin[k].expand(K, *begin[k].shape).contiguous()
@@ -77,7 +74,7 @@ def forward_in_spans(
     lasts = {k: x.new_empty((K, B, width[k])) for k in c.states}
     after = {f"start {k}": s for k, s in starts.items()}
     after |= {f"last {k}": s for k, s in lasts.items()}
-    _run(c, f"after{kind}", shape._replace(starts=_there(starts.values())), arrays | after)
+    _run(c, "after", shape._replace(starts=_there(starts.values())), arrays | after)
     where = _of_last_step(given, shape)
     for k, result in zip(c.states, out[n:], strict=True):
         result.copy_(lasts[k][where])
@@ -161,7 +158,7 @@ def _named(c: Compiled, wanted: Sequence[Tensor], more: Sequence[Tensor]) -> dic
         for k, t in zip(c.wanted, wanted, strict=True)
     }
     names = [*(f"new {k}" for k in c.kept), "saved"]
-    return arrays | dict(zip(names, more, strict=bool(more)))
+    return arrays | dict(zip(names, more, strict=True))
 
 
 def _run(c: Compiled, kind: str, shape: Shape, arrays: Mapping[str, Tensor | None]) -> None:
