@@ -34,10 +34,9 @@ PROBLEMS = [
     Problem("lstm", H=17, dtype=F32, **FRAME),
     Problem("projected-lstm", H=33, **FRAME),
     Problem("layernorm-lstm", H=8, reverse=True, **FRAME),
-    Problem("gru", H=8, **FRAME),
     Problem("reset-before-gru", H=7, reverse=True, **FRAME),
-    Problem("lstm", T=1, B=2),
-    Problem("lstm", T=0, B=2),
+    Problem("lstm", T=1, B=2, H=17),
+    Problem("lstm", T=0, B=2, H=17),
 ]
 ENGINES = {
     f"{name}-{memory}": partial(run, memory=memory)
@@ -178,14 +177,15 @@ def test_nan_is_not_hidden() -> None:
 def test_the_limit_changes_without_a_new_kernel_and_a_plain_kernel_stays_as_it_is() -> None:
     cell = KINDS["lstm"].make(3, 5)
     x, clip = normal(6, 2, 3, seed=1), recurnn.GradientClip(1e-3)
-    shares, before = [], len(recurnn.compiler.engine._compiled)
-    for limit in (1e-3, 1.0, 1e3):
+    shares, compiled = [], []
+    for limit in (1e-3, 0.1, 1e3):
         clip.limit = limit
+        compiled.append(len(recurnn.compiler.engine._compiled))
         recurnn.scan(cell, x, engine="cpu", clip_gradient=clip).output.sum().backward()
         shares.append(clip.rate)
         clip.reset()
     assert shares[0] > shares[1] > shares[2] == 0
-    assert len(recurnn.compiler.engine._compiled) == before + 1
+    assert compiled[1] == compiled[2] == len(recurnn.compiler.engine._compiled)
     numbers = [recurnn.compiler.prepare(cell, F64, ("h",), None, CPU, more)
                for more in ((), ("clip",))]  # fmt: skip
     kernels = [recurnn.compiler.engine.compiled(n).kernel for n in numbers]
@@ -245,20 +245,20 @@ def test_counts_add_up_over_passes_until_they_are_reset() -> None:
 
 def test_gradients_of_gradients_are_those_of_the_hooks() -> None:
     cell = tame(KINDS["lstm"].make(3, 5))
-    x, start = normal(5, 2, 3, seed=1), states_of(cell, 2, seed=2)
-    hooked: Any = Hooked(cell, 0.5)
+    x, start, g = normal(5, 2, 3, seed=1), states_of(cell, 2, seed=2), normal(5, 2, 5, seed=3)
+    hooked: Any = Hooked(cell, 0.1)
 
     def second(run: Any) -> dict[str, Tensor]:
         result = run(cell, x, start)
-        (dx,) = torch.autograd.grad(result.output.square().sum(), x, create_graph=True)
-        inputs = {"x": x, **start, **dict(cell.named_parameters())}
+        (dx,) = torch.autograd.grad(result.output, x, g, create_graph=True)
+        inputs = {"x": x, "g": g, **start, **dict(cell.named_parameters())}
         found = torch.autograd.grad(dx.square().sum(), list(inputs.values()))
         return dict(zip(inputs, found, strict=True))
 
     want = second(lambda cell, *a: rows.by_rows(hooked, *a))
-    clip = recurnn.GradientClip(0.5)
+    clip = recurnn.GradientClip(0.1)
     agree(second(partial(CPU, clip_gradient=clip)), want, terms=300)
-    agree(second(partial(REFERENCE, clip_gradient=0.5)), want, terms=300)
+    agree(second(partial(REFERENCE, clip_gradient=0.1)), want, terms=300)
     assert clip.clipped > 0
 
 
@@ -372,7 +372,7 @@ def test_a_whole_model_is_set_and_counted() -> None:
 
 def test_torch_compile_takes_it_and_counts_nothing() -> None:
     layer = nn.LSTM(3, 8, clip_gradient=0.02)
-    compiled = torch.compile(layer, fullgraph=True)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     x = torch.randn(6, 2, 3, requires_grad=True)
     for limit in (0.02, 0.01):
         layer.clip_gradient = limit
@@ -383,6 +383,7 @@ def test_torch_compile_takes_it_and_counts_nothing() -> None:
         assert nn.clip_counts(layer) == before
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 def test_transforms_of_torch_func_clip_and_count_nothing() -> None:
     cell, clip = KINDS["gru"].make(3, 5), recurnn.GradientClip(0.05)
     x = normal(4, 6, 2, 3, seed=1).detach()

@@ -79,7 +79,7 @@ class ArrowRows(_Columns):
             raise DataError(f"{path}: this is not a readable Arrow file.\n  {text}") from error
         self._ends = np.cumsum(counts, dtype=np.int64)
         self._base = at_of(self._map)
-        drop(self._map, self._base, self._base + len(self._map))
+        drop(self._map, self._base, self._base, self._base + len(self._map))
         N = int(self._ends[-1]) if counts else 0
         super().__init__(path, N, self._file.schema, columns, missing)
         self._batches: OrderedDict[int, list[Array]] = OrderedDict()
@@ -107,14 +107,20 @@ class ArrowRows(_Columns):
             self._batches[k] = [self.numbers(batch.column(name), name) for name in self.names]
             while len(self._batches) > self.readers + 1:
                 self._batches.popitem(last=False)
+            if not self._in_place(self._batches[k][0]):  # it was decompressed, from the map
+                drop(self._map, self._base, self._base, self._base + len(self._map))
         self._batches.move_to_end(k)
         return self._batches[k]
 
     def _give_back(self, parts: list[Array]) -> None:
         for part in parts:
-            at = part.__array_interface__["data"][0]
-            if self._base <= at < self._base + len(self._map):
-                drop(self._map, at, at + part.nbytes)
+            if self._in_place(part):
+                at = part.__array_interface__["data"][0]
+                drop(self._map, self._base, at, at + part.nbytes)
+
+    def _in_place(self, part: Array) -> bool:
+        at = int(part.__array_interface__["data"][0])
+        return self._base <= at < self._base + len(self._map)
 
 
 class ParquetRows(_Columns):

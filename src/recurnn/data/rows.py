@@ -14,6 +14,7 @@ from recurnn.errors import ConfigError, DataError, nearest, one_of
 
 Array = NDArray[Any]
 POLICIES = ("raise", "keep")
+AROUND = 64  # pages; more than the system maps at once
 
 
 @runtime_checkable
@@ -174,12 +175,12 @@ def give_back(rows: Array, first: NDArray[np.int64], k: int) -> None:
         root = root.base
     if not isinstance(root, mmap.mmap):
         return
-    step, at = rows.strides[0], rows.__array_interface__["data"][0]
+    base, step, at = at_of(root), rows.strides[0], rows.__array_interface__["data"][0]
     if step < max(map(abs, rows.strides)):  # column by column: a step has no place of its own
-        drop(root, at_of(root), at_of(root) + len(root))
+        drop(root, base, base, base + len(root))
         return
     for f in first.tolist():
-        drop(root, at + f * step, at + (f + k) * step)
+        drop(root, base, at + f * step, at + (f + k) * step)
 
 
 def at_of(mapped: mmap.mmap) -> int:
@@ -187,18 +188,19 @@ def at_of(mapped: mmap.mmap) -> int:
     return int(np.frombuffer(mapped, np.uint8).__array_interface__["data"][0])
 
 
-def drop(mapped: mmap.mmap, begin: int, end: int) -> None:
+def drop(mapped: mmap.mmap, base: int, begin: int, end: int) -> None:
     """Take pages of a map out of the process's memory, those that end before an address.
 
-    The page that the next chunk begins in stays.
+    The page that the next chunk begins in stays. The system maps some pages around the one that
+    is wanted, so those before are taken out once more.
 
     Args:
         mapped: the map.
+        base: its address.
         begin: the address of the first byte that is not needed any more.
         end: the address of the next one that is.
     """
-    if hasattr(mmap, "MADV_DONTNEED"):
-        base = at_of(mapped)
-        first, last = ((at - base) // mmap.PAGESIZE * mmap.PAGESIZE for at in (begin, end))
-        if last > first:
-            mapped.madvise(mmap.MADV_DONTNEED, first, last - first)
+    first, last = (begin - base) // mmap.PAGESIZE, (end - base) // mmap.PAGESIZE
+    if last > first and hasattr(mmap, "MADV_DONTNEED"):
+        first = max(first - AROUND, 0)
+        mapped.madvise(mmap.MADV_DONTNEED, first * mmap.PAGESIZE, (last - first) * mmap.PAGESIZE)
