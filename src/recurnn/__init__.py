@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from recurnn import cells, errors, nn
+from recurnn.clipping import GradientClip
 from recurnn.explain import explain
 from recurnn.norms import GradientNorms
 from recurnn.scan import ScanResult, scan
@@ -23,6 +24,7 @@ __all__ = [
     "stepper",
     "explain",
     "Forecaster",
+    "GradientClip",
     "GradientNorms",
     "ScanResult",
     "Stepper",

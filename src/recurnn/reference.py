@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from recurnn.cells import Cell
+from recurnn.clipping import Clipping
 from recurnn.compiler import Segment, segments_of
 from recurnn.errors import changed_in_place
 from recurnn.norms import GradientNorms
@@ -26,6 +27,7 @@ class Frame(NamedTuple):
         reverse: whether to run from the last step to the first.
         wanted: the states and gates that are given at every step.
         norms: where the norms of the gradients of states go, or None.
+        clipping: how the gradient that passes from step to step is clipped, or None.
         first: the step at which x begins, where it is a part of a longer scan.
     """
 
@@ -34,6 +36,7 @@ class Frame(NamedTuple):
     reverse: bool
     wanted: tuple[str, ...]
     norms: GradientNorms | None = None
+    clipping: Clipping | None = None
     first: int = 0
 
 
@@ -79,13 +82,16 @@ def reference(
             new = reset[cut].unsqueeze(-1)
             state = {k: torch.where(new, restart[k], s) for k, s in state.items()}
         p.put({k: m[t] if m.dim() == 3 else m for k, m in inputs.items()})
-        given = [x[t], *state.values()]
+        old = state
+        if frame.clipping is not None:
+            old = frame.clipping.entering(state, frame.first + t)
+        given = [x[t], *old.values()]
         versions = [] if history else _versions(given)
         values = cell.apply_step(p, *given)
         if versions and _versions(given) != versions:
             raise changed_in_place("its input or a state")
         if frame.norms is not None:
-            values = frame.norms.watch(values, state, x, frame.first + t)
+            values = frame.norms.watch(values, old, x, frame.first + t)
         kept = {k: values[k] for k in frame.wanted}
         if real is None:
             state = {k: values[k] for k in state}

@@ -25,7 +25,8 @@ from recurnn.checks import (
     check_reset,
     named_state,
 )
-from recurnn.compiler import Binding, Bound, Compiled, Given
+from recurnn.clipping import Clipping, GradientClip, clipping_of
+from recurnn.compiler import Binding, Bound, Compiled, Extra, Given
 from recurnn.errors import ConfigError, EngineError, one_of
 from recurnn.norms import GradientNorms
 from recurnn.reference import Frame, reference, reference_by_segments
@@ -64,6 +65,7 @@ def scan(
     return_states: Literal["last", "all"] = "last",
     return_gates: bool = False,
     gradient_norms: GradientNorms | None = None,
+    clip_gradient: float | GradientClip | None = None,
     memory: Literal["high", "low"] = "high",
     engine: str = "auto",
 ) -> ScanResult:
@@ -92,6 +94,8 @@ def scan(
         return_gates: whether to return each gate at every step.
         gradient_norms: what the backward pass fills with the norm of dL/dstate for every state,
             step and row.
+        clip_gradient: clips dL/dstate to ±c, component by component, as it passes from a step to
+            the one before: the number c; or a `GradientClip`, which counts how often.
         memory: ``"low"`` to keep, for the backward pass, the states at every √T-th step only, and
             to compute what lies between again. The same results; gradients equal to rounding.
         engine: ``"reference"``, the plain loop over the step; ``"cpu"``, the compiled kernel; or
@@ -124,8 +128,8 @@ def scan(
                 cell, _cast(x, dtype), _cast(state, dtype), lengths=lengths, reset=reset,
                 reset_state=_cast(reset_state, dtype), reverse=reverse,
                 inputs=_cast(inputs, dtype), parameters=weights, return_states=return_states,
-                return_gates=return_gates, gradient_norms=gradient_norms, memory=memory,
-                engine=engine,
+                return_gates=return_gates, gradient_norms=gradient_norms,
+                clip_gradient=clip_gradient, memory=memory, engine=engine,
             )  # fmt: skip
     check_parameters(cell, x, weights)
     start = named_state(cell, x, state, "state")
@@ -135,11 +139,15 @@ def scan(
     others = check_inputs(cell, x, inputs)
     if gradient_norms is not None:
         _begin(gradient_norms, cell, x)
+    clipping = None
+    if clip_gradient is not None:
+        units = sum(cell.sizes[letter] for letter in cell.states.values())
+        clipping = clipping_of(clip_gradient, units, x, lengths, reset, reverse=reverse)
     states = tuple(cell.states) if return_states == "all" else ()
     gates = cell.gates if return_gates else ()
     wanted = tuple(dict.fromkeys([cell.output, *states, *gates]))
     bound = weights if isinstance(weights, Bound) else None
-    more = _more(others, gradient_norms)
+    more = _more(others, gradient_norms, clipping)
     number = find_kernel(
         cell, x, engine, wanted, bound, more=more, restarts=reset_state is not None
     )
@@ -147,7 +155,7 @@ def scan(
         if isinstance(weights, Bound):
             weights = weights.binding.weights(weights.tensors, cell.shapes())
         run = reference_by_segments if memory == "low" and _can_compute_again(x) else reference
-        frame = Frame(lengths, reset, reverse, wanted, gradient_norms)
+        frame = Frame(lengths, reset, reverse, wanted, gradient_norms, clipping)
         last, trace = run(cell, x, start, restart, others, weights, frame)
     else:
         given = Given(
@@ -157,7 +165,8 @@ def scan(
             lengths, reset, reverse,
         )  # fmt: skip
         last, trace = compiler.run(
-            number, given, states=list(cell.states), wanted=wanted, norms=gradient_norms,
+            number, given, states=list(cell.states), wanted=wanted,
+            extra=Extra(gradient_norms, None if clipping is None else clipping.limit, clipping),
             sparse=memory == "low",
         )  # fmt: skip
     return ScanResult(
@@ -194,12 +203,15 @@ def _begin(norms: GradientNorms, cell: Cell, x: Tensor) -> None:
     norms.begin(cell.states, x.shape[0])
 
 
-def _more(inputs: Mapping[str, Tensor], norms: GradientNorms | None) -> tuple[str, ...]:
+def _more(
+    inputs: Mapping[str, Tensor], norms: GradientNorms | None, clipping: Clipping | None
+) -> tuple[str, ...]:
     """What the backward pass must give beside the usual gradients."""
     if not torch.is_grad_enabled():
         return ()
     wants_inputs = any(m.requires_grad for m in inputs.values())
-    return (("norms",) if norms is not None else ()) + (("inputs",) if wants_inputs else ())
+    asked = {"norms": norms is not None, "inputs": wants_inputs, "clip": clipping is not None}
+    return tuple(name for name, wanted in asked.items() if wanted)
 
 
 def _can_compute_again(x: Tensor) -> bool:
@@ -342,8 +354,12 @@ def why_not_compiled(cell: Cell, dtype: torch.dtype, device: torch.device) -> st
     return found[1]
 
 
-def _for_derivatives(c: Compiled, given: Given, norms: GradientNorms | None) -> list[Tensor]:
+def _for_derivatives(c: Compiled, given: Given, extra: Extra) -> list[Tensor]:
     """The reference with the kernel's arguments and results, for gradients of gradients."""
+    clipping = extra.clipping
+    if clipping is None and extra.limit is not None:
+        clipping = Clipping(extra.limit)
+    frame = Frame(given.lengths, given.reset, given.reverse, c.wanted, extra.norms, clipping)
     with torch.autocast(given.x.device.type, enabled=False):
         last, trace = reference(
             c.cell,
@@ -352,6 +368,6 @@ def _for_derivatives(c: Compiled, given: Given, norms: GradientNorms | None) -> 
             None,
             dict(zip(c.inputs, given.inputs, strict=True)),
             c.binding.weights(given.weights, c.shapes),
-            Frame(given.lengths, given.reset, given.reverse, c.wanted, norms),
+            frame,
         )
     return [*(trace[k] for k in c.wanted), *last.values()]

@@ -259,3 +259,18 @@ def test_plan_errors(options, text):
     with pytest.raises(ConfigError) as caught:
         Plan(**options)
     assert str(caught.value) == text
+
+
+def test_an_error_lets_the_watches_go_without_an_end():
+    class Held(Recorder):
+        let_go = False
+
+        def broken(self, run: Run) -> None:
+            self.let_go = True
+
+    watch = Held()
+    plan = Plan(optimizer="sgd", learning_rate=1e18, epochs=9, clip=None, batch_size=64)
+    with pytest.raises(TrainingError):
+        fit(linear(), line(0), None, plan, watch=watch)
+    assert watch.let_go
+    assert watch.history is None

@@ -78,10 +78,8 @@ class TrainingProgress(Watch):
 
     def end(self, run: Run) -> None:
         """The run is over: the bar goes, one line stays."""
+        self.broken(run)
         history = run.history
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
         why = (
             "interrupted"
             if history.interrupted
@@ -94,6 +92,12 @@ class TrainingProgress(Watch):
             f"Trained {run.name}: {run.epochs_done} of {run.plan.epochs} epochs in "
             f"{history.seconds:.1f} s ({kept})"
         )
+
+    def broken(self, run: Run) -> None:
+        """An error ended the run: the bar goes."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
     def _state(self, run: Run, epoch: int, loss: float) -> str:
         speed = self._seen / max(time.monotonic() - self._began, 1e-9)

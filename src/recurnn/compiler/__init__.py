@@ -11,7 +11,7 @@ shares: ``vectors.h``, ``products.h``, ``threads.h``, ``call.h`` (what a kernel 
 """
 
 from recurnn.compiler.binding import Binding, Bound, Piece
-from recurnn.compiler.calls import Given
+from recurnn.compiler.calls import Extra, Given
 from recurnn.compiler.engine import Compiled, prepare
 from recurnn.compiler.operation import run
 from recurnn.compiler.ops import Unsupported
@@ -20,6 +20,6 @@ from recurnn.compiler.show import Summary, show, summary
 from recurnn.compiler.stepping import Steps
 
 __all__ = [
-    "Binding", "Bound", "Compiled", "Given", "Piece", "Segment", "Steps", "Summary", "Unsupported",
-    "prepare", "run", "segments_of", "show", "summary",
+    "Binding", "Bound", "Compiled", "Extra", "Given", "Piece", "Segment", "Steps", "Summary",
+    "Unsupported", "prepare", "run", "segments_of", "show", "summary",
 ]  # fmt: skip

@@ -35,6 +35,7 @@ struct Call {
     const RowSum* row_sum;         // gradients of vectors that were added up row by row
     int64_t scratch, dz, sums_at, sums_room, zeros_at, zeros, outer_at;
     int64_t length, reset;         // the arrays of lengths, int64 [B], and resets [T, B], or −1
+    int64_t counts;                // the array of counts, int64 [threads, counts], or −1
     int vectors, blocks, factors, row_sums;
     int descending, reverse, threads, may_go_alone, pool, split_units, chunk, outer_depth, wants_x;
     int packed;  // the scratch still holds the weights that an earlier call has laid out in it
@@ -47,6 +48,7 @@ template <int streams, int scalars> struct RowOf {
     T* p[streams];
     T s[scalars ? scalars : 1];  // numbers of the row
     V* sum;                      // sums over units on their way to such numbers, lane by lane
+    int64_t* count;              // of the member that has the row
     int b, length;
     bool regular;  // not at an end nor at a reset: the next step's addresses are one stride on
 };

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -38,6 +40,23 @@ class Given(NamedTuple):
     def tensors(self) -> list[Tensor | None]:
         """What may want a gradient, in the order in which gradients are given."""
         return [self.x, *self.starts, *self.inputs, *self.weights]
+
+
+class Extra(NamedTuple):
+    """What a backward pass does beside the usual gradients.
+
+    Attributes:
+        norms: where the norms of the gradients of states go, or None.
+        limit: to which the gradient that passes from step to step is clipped, or None.
+        clipping: where it is counted how often, or None.
+    """
+
+    norms: Any = None
+    limit: float | None = None
+    clipping: Any = None
+
+
+NOTHING = Extra()
 
 
 def split(
@@ -107,17 +126,22 @@ class Gradients(NamedTuple):
     Attributes:
         found: the gradient of each of `Given.tensors`; None where it is not wanted.
         norms: by state, Σ (dL/dstate)² at each step, [T, B, 1]; empty if not asked for.
+        clipped: by thread and state, how often a component was clipped between two steps, int64;
+            empty if nothing is clipped.
     """
 
     found: list[Tensor | None]
     norms: list[Tensor]
+    clipped: Tensor
 
 
 def gradients(
     c: Compiled, given: Given, kept: Sequence[Tensor], slopes: Sequence[Tensor | None],
-    wants: Sequence[bool],
+    wants: Sequence[bool], limit: float | None = None,
 ) -> Gradients:  # fmt: skip
     """The gradients of all that the scan was given, where they are wanted.
+
+    Those of initial states are not clipped: `leaving` does that.
 
     Args:
         c: the compiled cell.
@@ -125,6 +149,7 @@ def gradients(
         kept: what it kept.
         slopes: dL of each wanted value at every step and of each last state, or None.
         wants: for each of `Given.tensors`, whether its gradient is wanted.
+        limit: to which the gradient that passes from step to step is clipped, or None.
     """
     n, m, shown = len(c.states), len(c.inputs), len(c.wanted)
     x, starts, inputs, weights, lengths, reset, reverse = _ready(c, given)
@@ -151,13 +176,16 @@ def gradients(
     # Zeros stay where a row has ended.
     norms = [x.new_zeros((T, B, 1)) for _ in c.kernel.back.norms]
     by_input = {k: x.new_zeros((T, B, c.input_widths[k])) for k in c.kernel.back.inputs}
+    counted = len(c.kernel.back.clipped)
+    clipped = x.new_zeros((layout.call.threads, counted), dtype=torch.int64)
+    limits = [*_limits(limit, x.dtype), clipped] if limit is not None else []
     if B:  # in the order of `layout.array_names` and `layout.gradient_names`
         scratch = _scratch(x, layout.scratch)
         c.kernel.run(
             "backward", layout,
             [scratch, x, lengths, reset, *starts, *inputs, *weights, *kept[:shown], *c.no_lasts,
              *kept[shown:], dx, *seeds, *lasts, *firsts, *grads, *norms, *by_input.values(),
-             *extra],
+             *limits, *extra],
         )  # fmt: skip
     for (k, row, rows), g in zip(layout.extra, extra, strict=True):
         total = grads[k]
@@ -169,7 +197,28 @@ def gradients(
         *_of_inputs(c, inputs, by_input, wants[1 + n : 1 + n + m]),
         *grads,
     ]
-    return Gradients(found, norms)
+    return Gradients(found, norms, clipped)
+
+
+@functools.lru_cache(maxsize=64)
+def _limits(limit: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """A limit, and none, as a kernel reads them."""
+    return torch.tensor([limit], dtype=dtype), torch.tensor([math.inf], dtype=dtype)
+
+
+def leaving(g: Tensor, lengths: Tensor | None, steps: int, limit: float) -> Tensor:
+    """The gradient of a state as it leaves the first step, clipped.
+
+    Args:
+        g: as it arrives there, [B, its size].
+        lengths: real steps of each row, int64 [B], or None. What a row without steps hands on has
+            passed no step.
+        steps: T.
+        limit: to which it is clipped.
+    """
+    if lengths is None:
+        return g.clamp_(-limit, limit) if steps else g
+    return torch.where(lengths.unsqueeze(-1) > 0, g.clamp(-limit, limit), g)
 
 
 def _of_inputs(
@@ -217,7 +266,7 @@ def _strides(x: Tensor) -> tuple[int, int]:
 
 def by_reference(
     c: Compiled, given: Given, slopes: Sequence[Tensor | None], wants: Sequence[bool],
-    norms: Any = None,
+    extra: Extra = NOTHING,
 ) -> list[Tensor | None]:  # fmt: skip
     """The gradients of a scan as a graph of their own, for gradients of gradients.
 
@@ -226,7 +275,7 @@ def by_reference(
         given: what the forward call was given.
         slopes: as in `gradients`.
         wants: as in `gradients`.
-        norms: where the norms of the gradients of states go, or None.
+        extra: what is done beside.
     """
     x = given.x
     starts = [
@@ -238,7 +287,7 @@ def by_reference(
         # Views, so that the graph reaches the inputs and their own gradients can be asked for.
         seen = [t.view_as(t) if t.requires_grad else t.detach().requires_grad_() for t in tensors]
         again = split(c, seen, given.lengths, given.reset, reverse=given.reverse)
-        outputs = c.reference(c, again, norms)
+        outputs = c.reference(c, again, extra)
         pairs = [
             (o, g)
             for o, g in zip(outputs, slopes, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from importlib import resources
 
 # Words of the headers, of the frame and of C++ that an author's name must not hide.
@@ -23,7 +23,7 @@ RESERVED = frozenset(
 )
 # The names that a body gives to arrays, sizes and what it reads.
 GIVEN = re.compile(
-    r"at_\w+|(state|carry|seed|vector)_\w*|(size|room)_\w+|(product|weights|v)\d+|Phase.*|_.*"
+    r"at_\w+|(state|carry|seed|vector)_\w*|(size|room)_\w+|(product|weights|count|v)\d+|Phase.*|_.*"
 )
 
 
@@ -105,24 +105,41 @@ def tile_text(
     ) + ("        const T* operand[M];\n" if counts else "")
     vectors = "".join(f"        {line}\n" for line in outer[0])
     streams = "".join(f"            {line}\n" for line in outer[1])
+    counts_ = dict.fromkeys(re.findall(r"\bcount(\d+) \+=", body))
+    zeros = "".join(f"        V count{k} = {{}};\n" for k in counts_)
+    added = "".join(f"        row[0].count[{k}] += (int64_t)total(count{k});\n" for k in counts_)
     passed = "".join(f", product{k}" for k in range(len(counts)))
     taken = "".join(f", const V* product{k}" for k in range(len(counts)))
     return f"""struct {name} {{
     static constexpr int letter = {letter}, U = {U}, M = {most};
     static void body(const Scan& scan, Row* row, int M_, int N, int panel{taken}) {{
         {sizes[1]}
-{vectors}        for (int m_ = 0; m_ < M_; m_++) {{
+{vectors}{zeros}        for (int m_ = 0; m_ < M_; m_++) {{
 {streams}            for (int n_ = 0; n_ < N; n_++) {{
                 const int unit = (panel * U + n_) * LANES, left = {units} - unit;
 {body}
             }}
         }}
-    }}
+{added}    }}
     static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {{
 {size}{room}{before}        body(scan, row, M_, N, panel{passed});
     }}
 }};
 """
+
+
+def last_states_text(letters: Mapping[str, int]) -> list[str]:
+    """The lines that copy each row's last states: what a step after its end would start from.
+
+    Args:
+        letters: by state, the place of its width's letter in ``size``.
+    """
+    copies = [
+        f"            memcpy(row[i].p[last_{k}], row[i].p[old_{k}], scan.size[{letter}] * "
+        "sizeof(T));\n"
+        for k, letter in letters.items()
+    ]
+    return ["        for (int i = 0; member == 0 && i < n; i++) {\n", *copies, "        }\n"]
 
 
 def sweep_text(name: str, members: str = "members") -> str:

@@ -9,6 +9,7 @@ from recurnn.compiler.cpp_text import (
     fetches,
     free_name,
     function_text,
+    last_states_text,
     sweep_text,
     tile_text,
     truth,
@@ -85,6 +86,10 @@ LOCAL = "at_{}"
 
 PADDED = frozenset(["hoisted", "saved", "kept", "dz", "past", "operands", "sums"])
 """The streams whose rows are whole vectors, so that nothing in them needs an end."""
+
+
+NO_STEP_HAS = {"spread": "{0}", "clip": "greater(-{1}, lesser({1}, {0}))"}
+"""What only derivatives have: one number for every unit; a clipped gradient, where NaN stays."""
 
 
 class _Writer:
@@ -177,7 +182,8 @@ class _Writer:
     def expression(self, value: Value, here: dict[Value, str], inner: list[str]) -> str:
         """The C++ of one operation; lines that its operands need are put into `inner` first."""
         arguments = [self.argument(a, here, inner) for a in value.args]
-        return arguments[0] if value.op == "spread" else OPS[value.op].cpp.format(*arguments)
+        cpp = NO_STEP_HAS.get(value.op) or OPS[value.op].cpp
+        return cpp.format(*arguments)
 
     # ---- pieces of text
 
@@ -265,6 +271,8 @@ class _Writer:
                 place = self.sum_place(k)
                 at = f"{self.pointer(place, LOCAL)} + unit"
                 lines.append(f"store({at}, load({at}) + {here[value]});")
+        for k, counted in enumerate(self.plan.counts):
+            lines += [f"count{k} += only({here[value]}, left);"] if counted is value else []
         return lines
 
     def sum_place(self, k: int) -> Place:
@@ -336,7 +344,9 @@ class _Writer:
             run.append("        team.meet();\n")
         hoist = [sweep_text(f"Hoisted{k}") for k in range(len(hoists))]
         inputs_ = [sweep_text("Input") for _ in inputs]
-        end = [sweep_text(f"Finish_{state}") for state in plan.finish] or self.last_states()
+        end = [sweep_text(f"Finish_{state}") for state in plan.finish] or last_states_text(
+            {k: self.letters.index(v) for k, v in plan.last.items()}
+        )
         pack = [f"        pack_group<{g}>(scan, member, members);\n" for g in self.group_names()]
         if inputs:
             pack[-1] = "        if (scan.call.wants_x)\n    " + pack[-1]
@@ -354,7 +364,7 @@ class _Writer:
             "struct Kernel {\n"
             f"    typedef {kind}_kernel::Row Row;\n"
             f"    static constexpr int streams = {len(streams)}, "
-            f"scalars = {len(self.scalar_slots)};\n"
+            f"scalars = {len(self.scalar_slots)}, counts = {len(plan.counts)};\n"
             f"    static constexpr bool hoists = {truth(bool(hoists))}, "
             f"backward = {truth(backward)};\n"
             f"    static constexpr Cleared cleared[] = {{{', '.join(cleared)}}};\n"
@@ -378,15 +388,6 @@ class _Writer:
             "}\n",
         ]
         return "\n".join(parts)
-
-    def last_states(self) -> list[str]:
-        """Copy each row's last states: those that a step after its end would start from."""
-        copies = [
-            f"            memcpy(row[i].p[last_{k}], row[i].p[old_{k}], "
-            f"scan.size[{self.letters.index(v)}] * sizeof(T));\n"
-            for k, v in self.plan.last.items()
-        ]
-        return ["        for (int i = 0; member == 0 && i < n; i++) {\n", *copies, "        }\n"]
 
     def group_names(self) -> list[str]:
         names = [f"Hoisted{k}_0" for k in range(len(self.plan.hoisted))]

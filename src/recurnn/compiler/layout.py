@@ -218,6 +218,7 @@ class Builder:
             packed_at=self.table(I64, [self.take(self.panels(g)) for g in self.emitted.groups]),
             zeros_at=self.take(zeros), zeros=zeros,
             outer_at=self.take(threads * depth * self.outer_width), outer_depth=depth,
+            counts=more.pop("counts", NONE),
             length=self.number("lengths") if s.lengths else NONE,
             reset=self.number("reset") if s.reset else NONE,
             vectors=len(vectors), descending=int(descending), reverse=int(s.reverse),
@@ -268,6 +269,7 @@ def gradient_names(
         *(f"gradient {k}" for k in range(tensors)),
         *(f"norm {k}" for k in back.norms),
         *(f"gradient input {k}" for k in back.inputs),
+        *(["limit", "no limit", "counts"] if back.clipped else []),
         *(f"extra {k}" for k in range(MOST_EXTRA)),
     ]
 
@@ -336,6 +338,10 @@ def backward_layout(
     for k, g in back.inputs.items():
         build.whole(f"dinput_{k}", f"gradient input {k}", 1 if g.width == "1" else sizes[g.width])
     build.whole("dx", "dx", sizes["I"])
+    if back.clipped:
+        # What comes in after a row's last step has not passed from one step to another.
+        none = build.number("no limit")
+        build.places["limit"] = PlaceAt(build.number("limit"), 0, 0, 0, 0, after, none, 0)
     widths = {k: sizes[v.width] for k, v in back.gradients.items()}
     for k, start, last in zip(states, s.starts, s.lasts, strict=True):
         n, first = widths[k], f"gradient last {k}" if last else ""
@@ -363,6 +369,7 @@ def backward_layout(
     layout = build.finish(
         shapes, descending=not s.reverse, chunk=chunk, wants_x=int(s.wants[0]),
         dz=plan.streams.index("dz"),
+        counts=build.number("counts") if back.clipped else NONE,
         sums_at=build.places["sums"].offset, sums_room=s.B * sums, **tables.fields(),
     )  # fmt: skip
     layout.extra = tables.extra

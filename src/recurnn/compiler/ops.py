@@ -22,7 +22,8 @@ class Value:
 
     Attributes:
         op: a row of `OPS`, or a leaf: ``x``, ``input``, ``state``, ``vector``, ``constant``,
-            ``width``, ``carry``, ``seed``, ``saved``, ``past``; or ``product`` or ``sum``.
+            ``width``, ``carry``, ``seed``, ``limit``, ``saved``, ``past``; or ``product``,
+            ``sum``, or what only derivatives have, ``spread`` or ``clip``.
         args: the values it is computed from.
         width: the letter of its number of units; ``"1"`` for one number a row.
         data: a leaf's name or number; for a product its terms (matrix, transposed, operand).

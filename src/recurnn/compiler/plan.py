@@ -83,6 +83,7 @@ class Plan:
         finish: backward: by state, what makes its initial value's gradient after the loop.
         stores: value to the places that it is written to.
         sums: backward: vector name to the value that is added up for each row.
+        counts: backward: the values that are added up over everything, ones and zeros.
         columns: backward: vector name to the dz whose sum over steps and rows is its gradient.
         homes: value to the place that it can be read from after its phase.
         streams: the arrays, in the order of the kernel's pointers.
@@ -98,6 +99,7 @@ class Plan:
     finish: dict[str, Body] = field(default_factory=dict)
     stores: dict[Value, list[Place]] = field(default_factory=dict)
     sums: dict[str, Value] = field(default_factory=dict)
+    counts: list[Value] = field(default_factory=list)
     columns: dict[str, Value] = field(default_factory=dict)
     homes: dict[Value, Place] = field(default_factory=dict)
     streams: list[str] = field(default_factory=list)
@@ -198,6 +200,10 @@ def plan_backward(step: Step, backward: Backward) -> Plan:
     for name, value in backward.vectors.items():
         is_dz = any(place.stream == "dz" for place in plan.stores.get(value, []))
         (plan.columns if is_dz else plan.sums)[name] = value
+    if backward.clipped:
+        plan.homes[backward.graph.make("limit", width="1")] = Place("limit")
+        plan.streams.append("limit")
+    plan.counts = list(backward.clipped.values())
     wanted = reachable(roots(backward), set(plan.homes))
     _fill_phases(plan, wanted, backward)
     for k, old in step.old.items():
@@ -250,7 +256,7 @@ def _operand_kind(dz: Value, pairs: list[tuple[Value, Value]]) -> tuple[int, int
     return (1 if len(ops) == 2 else 0 if True in ops else 2, dz.index)
 
 
-LEAVES = ("x", "input", "state", "vector", "constant", "width", "carry", "seed")
+LEAVES = ("x", "input", "state", "vector", "constant", "width", "carry", "seed", "limit")
 
 
 def _fill_phases(plan: Plan, wanted: list[Value], backward: Backward | None = None) -> None:

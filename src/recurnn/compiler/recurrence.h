@@ -9,7 +9,8 @@ struct Rows {
     int n;
     Row *row, *many;  // at the present step; at every step of a chunk
     V* sum;
-    Rows(const Scan& c, int first, int stride, int n) : c(c), n(n) {
+    int64_t count[K::counts + 1];
+    Rows(const Scan& c, int first, int stride, int n) : c(c), n(n), count() {
         row = (Row*)malloc(sizeof(Row) * (n + 1));
         many = (Row*)malloc(sizeof(Row) * ((int64_t)n * c.call.chunk + 1));
         sum = (V*)aligned_alloc(sizeof(V), sizeof(V) * ((int64_t)n * K::scalars + 1));
@@ -19,6 +20,7 @@ struct Rows {
             row[i].length = c.length ? c.length[at] : (int)c.call.T_;
             row[i].regular = false;
             row[i].sum = sum + i * K::scalars;
+            row[i].count = count;
         }
     }
     ~Rows() { free(row); free(many); free(sum); }
@@ -189,6 +191,9 @@ static void work(void* with, Team& team, int member) {
         if (part == 0) clear_padding<K>(c, rows.row, rows.n);
     }
     if constexpr (K::backward) {
+        if constexpr (K::counts)
+            memcpy((int64_t*)c.address[call.counts] + member * K::counts, rows.count,
+                   K::counts * sizeof(int64_t));
         team.meet();
         if (member == 0) row_sums(c);
     }

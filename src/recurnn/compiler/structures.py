@@ -44,7 +44,7 @@ class Call(ctypes.Structure):
         ("vector_size", P), ("matrix", P), ("packed_at", P), ("columns", P),
         ("factor", P), ("sum", P), ("row_sum", P),
         ("scratch", I64), ("dz", I64), ("sums_at", I64), ("sums_room", I64), ("zeros_at", I64),
-        ("zeros", I64), ("outer_at", I64), ("length", I64), ("reset", I64),
+        ("zeros", I64), ("outer_at", I64), ("length", I64), ("reset", I64), ("counts", I64),
         ("vectors", I32), ("blocks", I32), ("factors", I32), ("row_sums", I32),
         ("descending", I32), ("reverse", I32), ("threads", I32),
         ("may_go_alone", I32), ("pool", I32),

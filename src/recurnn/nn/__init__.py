@@ -1,8 +1,10 @@
 """Layers: `Recurrent` of any cell, drop-ins for torch's recurrent layers, combinations of both."""
 
 from recurnn.nn.bidirectional import Bidirectional
+from recurnn.nn.clip import ClipCounts, clip_counts, set_clip_gradient
 from recurnn.nn.conv import ConvLSTM
 from recurnn.nn.convert import convert
+from recurnn.nn.draw import Dropout
 from recurnn.nn.dropin import GRU, LSTM, RNN
 from recurnn.nn.recurrent import Recurrent
 from recurnn.nn.results import LayerResult
@@ -11,5 +13,6 @@ from recurnn.nn.steps import GRUCell, LSTMCell, RNNCell
 
 __all__ = [
     "Recurrent", "Bidirectional", "Stack", "ConvLSTM", "LayerResult",
-    "RNN", "GRU", "LSTM", "RNNCell", "GRUCell", "LSTMCell", "convert",
+    "RNN", "GRU", "LSTM", "RNNCell", "GRUCell", "LSTMCell", "Dropout", "convert",
+    "set_clip_gradient", "clip_counts", "ClipCounts",
 ]  # fmt: skip
