@@ -11,7 +11,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from recurnn.cells import CELLS
 from recurnn.cli.progress import TaskProgress
 from recurnn.data.tasks import TASKS, Task, task_of
 from recurnn.errors import ConfigError, one_of
@@ -140,7 +139,7 @@ def _runs(task: Task, cell: str, seeds: int, settings: Settings) -> list[Learned
     """A network for each seed; Ctrl-C ends with the one that it met."""
     runs: list[Learned] = []
     for seed in range(seeds):
-        watch = TaskProgress(Console(stderr=True), task, settings)
+        watch = TaskProgress(Console(stderr=True), task)
         runs.append(learn_task(task, cell, seed=seed, settings=settings, watch=[watch]))
         if runs[-1].interrupted:
             break

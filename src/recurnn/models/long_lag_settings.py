@@ -10,7 +10,7 @@ from recurnn.cells.init import Init
 from recurnn.data.tasks import Task
 from recurnn.errors import ConfigError, one_of
 
-STARTS = ("chrono", "cell","glorot")
+STARTS = ("chrono", "cell")
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Settings:
         check: sequences from one look at the held-out ones to the next.
         sequences: to train on, at most.
         memory: T of the chrono start; None for the length of the task.
-        start: ``"chrono"``: input weights as Glorot & Bengio 2010, recurrent ones orthogonal a
-            gate at a time, and the biases of gates that keep as Tallec & Ollivier 2018, for the
-            cells in `KEEPS`; ``"cell"``: every weight as the cell has it by default.
+        start: ``"chrono"``: for the cells in `KEEPS` input weights as Glorot & Bengio 2010,
+            recurrent ones orthogonal a gate at a time, and the biases of gates that keep the
+            state as Tallec & Ollivier 2018; ``"cell"``: as the cell has it by default.
 
     Raises:
         ConfigError: a value that it cannot have.
@@ -70,7 +70,7 @@ SETTINGS: dict[str, Settings] = {
 """Of each task."""
 
 SLOWLY = 0.1
-"""What the learning rate is multiplied by for cells without gates that keep."""
+"""What the learning rate is multiplied by for cells without such gates."""
 
 KEEPS: dict[str, dict[str, int]] = {
     "lstm": {"b_f": 1, "b_i": -1},
@@ -104,6 +104,8 @@ KEEPS: dict[str, dict[str, int]] = {
     "mut2": {"b_z": -1},
     "mut3": {"b_z": -1},
     "intersection-rnn": {"b_f": 1},
+    "elman": {},
+    "jordan": {},
 }
 """The biases that decide how long a cell keeps its state, and whether they keep or overwrite."""
 
@@ -119,24 +121,14 @@ def settings_of(task: Task, cell: str) -> Settings:
     settings = SETTINGS[task.name]
     if task.name == "adding" and task.length > 200:
         settings = replace(settings, sequences=100_000)
-    if cell not in KEEPS:
+    if not KEEPS.get(cell):
         settings = replace(settings, learning_rate=settings.learning_rate * SLOWLY)
     return settings
 
 
 def start_of(task: Task, cell: str, settings: Settings) -> Init:
     """How the weights of a cell start."""
-    if settings.start == "cell":
+    if settings.start == "cell" or cell not in KEEPS:
         return "uniform"
-    memory = max(2, settings.memory or task.length)
-    biases = {name: chrono(memory, sign=sign) for name, sign in KEEPS.get(cell, {}).items()}
-    if settings.start=="glorot": biases={}
-    weights = cells_weights(cell)
-    return (PRESETS["glorot"] if weights else {}) | biases
-
-
-def cells_weights(cell: str) -> bool:
-    kind = CELLS[cell]
-    try: w = kind.weights
-    except AttributeError: return False
-    return all(k[0] in "WUVb" or k in kind.start for k in w)
+    steps = max(2, settings.memory or task.length)
+    return PRESETS["glorot"] | {k: chrono(steps, sign=sign) for k, sign in KEEPS[cell].items()}
