@@ -78,13 +78,14 @@ def reference(
         # Forward, a reset at t cuts t−1 → t; in reverse it cuts t → t−1, that is, t+1 → t is
         # cut by the reset at t+1.
         cut = t + 1 if frame.reverse else t
-        if reset is not None and cut < T:
-            new = reset[cut].unsqueeze(-1)
-            state = {k: torch.where(new, restart[k], s) for k, s in state.items()}
-        p.put({k: m[t] if m.dim() == 3 else m for k, m in inputs.items()})
         old = state
         if frame.clipping is not None:
             old = frame.clipping.entering(state, frame.first + t)
+        if reset is not None and cut < T:
+            new = reset[cut].unsqueeze(-1)
+            clipped, state = old is not state, _restarted(state, restart, new)
+            old = _restarted(old, restart, new) if clipped else state
+        p.put({k: m[t] if m.dim() == 3 else m for k, m in inputs.items()})
         given = [x[t], *old.values()]
         versions = [] if history else _versions(given)
         values = cell.apply_step(p, *given)
@@ -107,6 +108,10 @@ def reference(
         values = cell.apply_step(p, x.new_zeros(x.shape[1:]), *state.values())
         return state, {k: values[k].new_zeros(0, *values[k].shape) for k in frame.wanted}
     return state, {k: torch.stack([kept[k] for kept in history]) for k in frame.wanted}
+
+
+def _restarted(state: States, restart: Mapping[str, Tensor], new: Tensor) -> States:
+    return {k: torch.where(new, restart[k], s) for k, s in state.items()}
 
 
 def _masked(x: Tensor, real: Tensor) -> Tensor:

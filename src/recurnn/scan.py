@@ -95,7 +95,8 @@ def scan(
         gradient_norms: what the backward pass fills with the norm of dL/dstate for every state,
             step and row.
         clip_gradient: clips dL/dstate to ±c, component by component, as it passes from a step to
-            the one before: the number c; or a `GradientClip`, which counts how often.
+            the one before: the number c; or a `GradientClip`, which counts how often. What
+            reaches `reset_state` has passed no step and stays as it is.
         memory: ``"low"`` to keep, for the backward pass, the states at every √T-th step only, and
             to compute what lies between again. The same results; gradients equal to rounding.
         engine: ``"reference"``, the plain loop over the step; ``"cpu"``, the compiled kernel; or
@@ -148,9 +149,7 @@ def scan(
     wanted = tuple(dict.fromkeys([cell.output, *states, *gates]))
     bound = weights if isinstance(weights, Bound) else None
     more = _more(others, gradient_norms, clipping)
-    number = find_kernel(
-        cell, x, engine, wanted, bound, more=more, restarts=reset_state is not None
-    )
+    number = find_kernel(cell, x, engine, wanted, bound, more=more)
     if number is None:
         if isinstance(weights, Bound):
             weights = weights.binding.weights(weights.tensors, cell.shapes())
@@ -159,8 +158,7 @@ def scan(
         last, trace = run(cell, x, start, restart, others, weights, frame)
     else:
         given = Given(
-            x, [None] * len(cell.states) if start is None else list(start.values()),
-            list(others.values()),
+            x, _values(cell, start), _values(cell, restart), list(others.values()),
             weights.tensors if isinstance(weights, Bound) else spread(cell, weights),
             lengths, reset, reverse,
         )  # fmt: skip
@@ -193,6 +191,11 @@ def _cast(values: Any, dtype: torch.dtype) -> Any:
     if isinstance(values, Mapping):
         return {k: _cast(v, dtype) for k, v in values.items()}
     return values if values is None else [_cast(v, dtype) for v in values]
+
+
+def _values(cell: Cell, states: Mapping[str, Tensor] | None) -> list[Tensor | None]:
+    """The states in their order, or that there are none."""
+    return [None] * len(cell.states) if states is None else list(states.values())
 
 
 def _begin(norms: GradientNorms, cell: Cell, x: Tensor) -> None:
@@ -261,7 +264,7 @@ def _check_options(
 
 def find_kernel(
     cell: Cell, x: Tensor, engine: str, wanted: tuple[str, ...], bound: Bound | None, *,
-    more: tuple[str, ...] = (), restarts: bool = False,
+    more: tuple[str, ...] = (),
 ) -> int | None:  # fmt: skip
     """The compiled cell's number, or None where the reference is to run.
 
@@ -272,17 +275,14 @@ def find_kernel(
         wanted: the states and gates that are given at every step.
         bound: the weights, where a binding says where they lie.
         more: what the backward pass gives beside the usual gradients.
-        restarts: whether resets start from given states.
 
     Raises:
         EngineError: the engine asked for by name cannot run this.
     """
     if engine == "reference":
         return None
-    if restarts:
-        reason = "a reset to given states has no kernel"
     # `is not None` would be true of what torch.compile puts in place of None
-    elif not isinstance(torch._C._functorch.peek_interpreter_stack(), type(None)):
+    if not isinstance(torch._C._functorch.peek_interpreter_stack(), type(None)):
         reason = "inside a torch.func transform only the reference runs"
     else:
         # torch.compile asks once, and warns of what keeps results
@@ -359,13 +359,17 @@ def _for_derivatives(c: Compiled, given: Given, extra: Extra) -> list[Tensor]:
     clipping = extra.clipping
     if clipping is None and extra.limit is not None:
         clipping = Clipping(extra.limit)
+    start, restart = (
+        {k: s for k, s in zip(c.states, some, strict=True) if s is not None}
+        for some in (given.starts, given.restarts)
+    )
     frame = Frame(given.lengths, given.reset, given.reverse, c.wanted, extra.norms, clipping)
     with torch.autocast(given.x.device.type, enabled=False):
         last, trace = reference(
             c.cell,
             given.x,
-            {k: s for k, s in zip(c.states, given.starts, strict=True) if s is not None},
-            None,
+            start,
+            restart,
             dict(zip(c.inputs, given.inputs, strict=True)),
             c.binding.weights(given.weights, c.shapes),
             frame,

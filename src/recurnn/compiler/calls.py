@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import math
-import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from recurnn.compiler.arrays import dense, scratch, strides
 from recurnn.compiler.engine import Compiled
+from recurnn.compiler.spans import forward_in_spans, gradients_between, of_starts, spans_of
 from recurnn.compiler.structures import Shape
 
 
@@ -21,6 +22,7 @@ class Given(NamedTuple):
     Attributes:
         x: input, [T, B, I].
         starts: each initial state, [B, its size], or None for zeros.
+        restarts: each state that a reset starts from, [B, its size], or None for zeros.
         inputs: each input beside x, [T, B, its size] or the same at every step, [B, its size].
         weights: the tensors of the binding.
         lengths: real steps of each row, int64 [B], or None.
@@ -30,6 +32,7 @@ class Given(NamedTuple):
 
     x: Tensor
     starts: Sequence[Tensor | None]
+    restarts: Sequence[Tensor | None]
     inputs: Sequence[Tensor]
     weights: Sequence[Tensor]
     lengths: Tensor | None
@@ -39,7 +42,7 @@ class Given(NamedTuple):
     @property
     def tensors(self) -> list[Tensor | None]:
         """What may want a gradient, in the order in which gradients are given."""
-        return [self.x, *self.starts, *self.inputs, *self.weights]
+        return [self.x, *self.starts, *self.restarts, *self.inputs, *self.weights]
 
 
 class Extra(NamedTuple):
@@ -64,8 +67,12 @@ def split(
     reverse: bool,
 ) -> Given:  # fmt: skip
     """What a scan is given, from `Given.tensors` in one row and the rest."""
-    a, b = 1 + len(c.states), 1 + len(c.states) + len(c.inputs)
-    return Given(tensors[0], tensors[1:a], tensors[a:b], tensors[b:], lengths, reset, reverse)
+    n = len(c.states)
+    a, b = 1 + n, 1 + 2 * n
+    e = b + len(c.inputs)
+    return Given(
+        tensors[0], tensors[1:a], tensors[a:b], tensors[b:e], tensors[e:], lengths, reset, reverse
+    )  # fmt: skip
 
 
 def narrow(c: Compiled, tensors: Sequence[Any]) -> list[Any]:
@@ -77,47 +84,30 @@ def narrow(c: Compiled, tensors: Sequence[Any]) -> list[Any]:
 
 def forward(c: Compiled, given: Given, *, keep: bool) -> tuple[list[Tensor], list[Tensor]]:
     """What is wanted at every step with the last states, and if `keep` what the backward needs."""
-    x, starts, inputs, weights, lengths, reset, reverse = _ready(c, given)
+    ready = _ready(c, given)
+    x, starts, restarts, inputs, weights, lengths, reset, reverse = ready
     T, B, _ = x.shape
     shape = Shape(
-        T, B, (_strides(x),), tuple([s is not None for s in starts]), lengths is not None,
+        T, B, (strides(x),), tuple([s is not None for s in starts]), lengths is not None,
         reset is not None, reverse, torch.get_num_threads(),
-        inputs=tuple([_strides(m) for m in inputs]),
+        inputs=tuple([strides(m) for m in inputs]), restarts=_given(restarts),
+        spans=spans_of(c, T, B),
     )  # fmt: skip
     kind = "forward" if keep else "inference"
-    layout = c.layout(kind, shape)
     out = [x.new_empty((T, B, n)) for n in c.wanted_widths]
     out += [x.new_empty((B, n)) for n in c.widths]
     more = [x.new_empty((T, B, n)) for n in c.kept_widths] if keep else []
-    if B:  # in the order of `layout.array_names`
-        scratch = _scratch(x, layout.scratch)
+    if shape.spans > 1:
+        forward_in_spans(c, ready, shape, out, more, keep=keep)
+    elif B:  # in the order of `layout.array_names`
+        layout = c.layout(kind, shape)
         c.kernel.run(
             kind, layout,
-            [scratch, x, lengths, reset, *starts, *inputs, *weights, *out, *more],
+            [scratch(x, layout.scratch), x, lengths, reset, *starts, *restarts, *inputs, *weights,
+             *out, *more],
         )  # fmt: skip
     kept = [*out[: len(c.wanted)], *more] if keep else []
     return out, kept
-
-
-MOST_KEPT = 1 << 24  # elements
-_kept = threading.local()
-
-
-def _scratch(like: Tensor, elements: int) -> Tensor:
-    """Working memory: the thread's own from the call before, unless it would be large.
-
-    Memory that is given back and taken anew is cleared page by page by the system, which can cost
-    as much as a short call. Where torch fills fresh memory to find what nobody wrote, it is fresh.
-    """
-    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    if elements > MOST_KEPT or (filled and torch.are_deterministic_algorithms_enabled()):
-        return like.new_empty((elements,))
-    name = "double" if like.dtype == torch.float64 else "float"
-    found: Tensor | None = getattr(_kept, name, None)
-    if found is None or found.numel() < elements:
-        found = like.new_empty((elements,))
-        setattr(_kept, name, found)
-    return found
 
 
 class Gradients(NamedTuple):
@@ -152,25 +142,31 @@ def gradients(
         limit: to which the gradient that passes from step to step is clipped, or None.
     """
     n, m, shown = len(c.states), len(c.inputs), len(c.wanted)
-    x, starts, inputs, weights, lengths, reset, reverse = _ready(c, given)
+    ready = _ready(c, given)
+    x, starts, restarts, inputs, weights, lengths, reset, reverse = ready
     if c.half:
         slopes = [None if g is None else g.float() for g in slopes]
-    seeds = [g if g is None else _dense(g) for g in slopes[:shown]]
+    seeds = [g if g is None else dense(g) for g in slopes[:shown]]
     lasts = [g if g is None else g.contiguous() for g in slopes[shown:]]
     T, B, _ = x.shape
-    wants_weight = wants[1 + n + m :]
+    wants_weight = wants[1 + 2 * n + m :]
     shape = Shape(
-        T, B, (_strides(x), *[g if g is None else _strides(g) for g in seeds]),
+        T, B, (strides(x), *[g if g is None else strides(g) for g in seeds]),
         tuple([s is not None for s in starts]), lengths is not None, reset is not None, reverse,
         torch.get_num_threads(), (wants[0], *wants_weight), tuple([g is not None for g in lasts]),
-        tuple([_strides(i) for i in inputs]),
+        tuple([strides(i) for i in inputs]), _given(restarts), spans_of(c, T, B),
     )  # fmt: skip
+    spans = (shape.spans,) if shape.spans > 1 else ()
+    if spans:
+        lasts = gradients_between(c, ready, shape, kept, seeds, lasts)
+        shape = shape._replace(lasts=tuple([g is not None for g in lasts]))
     layout = c.layout("backward", shape)
     fresh = torch.empty_like if T and B and c.every_weight_counts else torch.zeros_like
     dx = torch.empty_like(x, memory_format=torch.contiguous_format) if wants[0] else None
     if dx is not None and not c.kernel.plans["backward"].input:
         dx.zero_()
-    firsts = [x.new_empty((B, width)) for width in c.widths]
+    firsts = [x.new_empty((*spans, B, width)) for width in c.widths]
+    again = [x.new_zeros((*spans, B, width)) if shape.restarts else None for width in c.widths]
     grads = [fresh(w) if wanted else None for w, wanted in zip(weights, wants_weight, strict=True)]
     extra = [x.new_empty((rows, *weights[k].shape[1:])) for k, _, rows in layout.extra]
     # Zeros stay where a row has ended.
@@ -180,21 +176,23 @@ def gradients(
     clipped = x.new_zeros((layout.call.threads, counted), dtype=torch.int64)
     limits = [*_limits(limit, x.dtype), clipped] if limit is not None else []
     if B:  # in the order of `layout.array_names` and `layout.gradient_names`
-        scratch = _scratch(x, layout.scratch)
         c.kernel.run(
             "backward", layout,
-            [scratch, x, lengths, reset, *starts, *inputs, *weights, *kept[:shown], *c.no_lasts,
-             *kept[shown:], dx, *seeds, *lasts, *firsts, *grads, *norms, *by_input.values(),
-             *limits, *extra],
+            [scratch(x, layout.scratch), x, lengths, reset, *starts, *restarts, *inputs, *weights,
+             *kept[:shown], *c.no_lasts, *kept[shown:], dx, *seeds, *lasts, *firsts, *again,
+             *grads, *norms, *by_input.values(), *limits, *extra],
         )  # fmt: skip
+    if spans:
+        firsts = of_starts(c, firsts, reverse=reverse)
+        again = [None if g is None else g.sum(0) for g in again]
     for (k, row, rows), g in zip(layout.extra, extra, strict=True):
         total = grads[k]
         if total is not None and T and B:
             total[row : row + rows] += g
     found = [
         dx,
-        *(g if w else None for g, w in zip(firsts, wants[1 : 1 + n], strict=True)),
-        *_of_inputs(c, inputs, by_input, wants[1 + n : 1 + n + m]),
+        *(g if w else None for g, w in zip([*firsts, *again], wants[1 : 1 + 2 * n], strict=True)),
+        *_of_inputs(c, inputs, by_input, wants[1 + 2 * n : 1 + 2 * n + m]),
         *grads,
     ]
     return Gradients(found, norms, clipped)
@@ -237,15 +235,17 @@ def _of_inputs(
 
 def _ready(c: Compiled, given: Given) -> Given:
     """The arrays as a kernel takes them: dense, and wide where it computes in a wider type."""
-    x, starts, inputs, weights, lengths, reset, reverse = given
+    x, starts, restarts, inputs, weights, lengths, reset, reverse = given
     if c.half:
         x, weights = x.float(), [w.float() for w in weights]
         starts = [None if s is None else s.float() for s in starts]
+        restarts = [None if s is None else s.float() for s in restarts]
         inputs = [m.float() for m in inputs]
     return Given(
-        _dense(x),
+        dense(x),
         [s if s is None else s.contiguous() for s in starts],
-        [_dense(m) for m in inputs],
+        [s if s is None else s.contiguous() for s in restarts],
+        [dense(m) for m in inputs],
         [w.contiguous() for w in weights],
         lengths,
         reset if reset is None else reset.contiguous(),
@@ -253,15 +253,9 @@ def _ready(c: Compiled, given: Given) -> Given:
     )
 
 
-def _dense(x: Tensor) -> Tensor:
-    """The array with its last dimension dense."""
-    return x if x.stride(-1) == 1 else x.contiguous()
-
-
-def _strides(x: Tensor) -> tuple[int, int]:
-    """The strides of step and row; that of step is 0 in [B, n], the same at every step."""
-    strides = x.stride()
-    return (strides[0], strides[1]) if len(strides) == 3 else (0, strides[0])
+def _given(restarts: Sequence[Tensor | None]) -> bool:
+    """Whether there are states that resets start from: they come all together."""
+    return bool(restarts) and restarts[0] is not None
 
 
 def by_reference(
@@ -278,11 +272,14 @@ def by_reference(
         extra: what is done beside.
     """
     x = given.x
-    starts = [
-        x.new_zeros(x.shape[1], n) if s is None else s
-        for s, n in zip(given.starts, c.widths, strict=True)
-    ]
-    tensors: list[Any] = given._replace(starts=starts).tensors
+    starts, restarts = (
+        [
+            x.new_zeros(x.shape[1], n) if s is None else s
+            for s, n in zip(some, c.widths, strict=True)
+        ]
+        for some in (given.starts, given.restarts)
+    )
+    tensors: list[Any] = given._replace(starts=starts, restarts=restarts).tensors
     with torch.enable_grad():
         # Views, so that the graph reaches the inputs and their own gradients can be asked for.
         seen = [t.view_as(t) if t.requires_grad else t.detach().requires_grad_() for t in tensors]

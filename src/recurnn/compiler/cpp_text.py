@@ -11,6 +11,7 @@ RESERVED = frozenset(
     """
     T V I W M N U A P K Row Call Scan Team Kernel Place LANES unit left row scan M_ panel operand
     member members team m_ n_ n load store exp expm1 log log1p softplus erf tanh sigmoid sqrt abs
+    floor highest only_or_lowest
     maximum minimum greater where broadcast total only multiply padded memcpy width carry body tile
     alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const
     constexpr const_cast continue decltype default delete do double dynamic_cast else enum explicit
@@ -140,6 +141,49 @@ def last_states_text(letters: Mapping[str, int]) -> list[str]:
         for k, letter in letters.items()
     ]
     return ["        for (int i = 0; member == 0 && i < n; i++) {\n", *copies, "        }\n"]
+
+
+def group_text(
+    name: str, what: list[str], U: str, depth: list[int], *, index: int, matrices: int, letter: int
+) -> str:
+    """The struct that says what packing and the micro-kernel must know of some products.
+
+    Args:
+        name: of the struct.
+        what: each product, for people.
+        U: the vectors in a panel, as C++.
+        depth: the place of the letter of each operand's width in ``size``.
+        index: the number of the group.
+        matrices: the number of its first matrix.
+        letter: the place of the results' letter.
+    """
+    return (
+        f"// {', '.join(what)}\n"
+        f"struct {name} {{\n"
+        f"    static constexpr int A = {len(what)}, U = {U}, "
+        f"terms = {len(depth)}, index = {index}, matrices = {matrices}, letter = {letter};\n"
+        f"    static constexpr int depth[] = {{{', '.join(map(str, depth))}}};\n"
+        "};\n"
+    )
+
+
+def one_of_text(name: str, what: str, found: list[str]) -> str:
+    """A function of the kernel's struct that says whether a number is one of some."""
+    test = " || ".join(f"{what} == {k}" for k in found) or "false"
+    return f"    static constexpr bool {name}(int {what}) {{\n        return {test};\n    }}\n"
+
+
+def reduction_text(op: str, to: str, term: str) -> str:
+    """A line that adds a vector to what becomes one number of a row, lane by lane.
+
+    Args:
+        op: one of `REDUCTIONS`.
+        to: where it is added, as C++.
+        term: the vector, as C++.
+    """
+    if op == "sum":
+        return f"{to} += only({term}, left);"
+    return f"{to} = maximum({to}, only_or_lowest({term}, left));"
 
 
 def sweep_text(name: str, members: str = "members") -> str:

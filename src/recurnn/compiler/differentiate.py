@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from recurnn.compiler.ops import OPS, Graph, Unsupported, Value, reachable
+from recurnn.compiler.ops import OPS, REDUCTIONS, Graph, Unsupported, Value, reachable
 from recurnn.compiler.trace import Step
 
 
@@ -184,7 +184,7 @@ def _choose_saved(step: Step, backward: Backward, forward: list[Value]) -> list[
     def can_make(value: Value) -> bool:
         if value in known or value.op in ("input", "vector", "constant", "width"):
             return True
-        if value.op in ("product", "sum", "x"):
+        if value.op in ("product", "x", *REDUCTIONS):
             return False
         return all(can_make(a) for a in value.args)
 

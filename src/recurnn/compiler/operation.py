@@ -48,10 +48,10 @@ def run(
     tensors = given.tensors
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     if torch.compiler.is_compiling():  # the list of what is compiled is not for it to look into
-        x, starts, inputs, weights, lengths, reset, reverse = given
-        known = [s for s in starts if s is not None]
+        x, starts, restarts, inputs, weights, lengths, reset, reverse = given
+        known, again = ([s for s in some if s is not None] for some in (starts, restarts))
         out = torch.ops.recurnn.scan(
-            x, known, list(inputs), list(weights), lengths, reset, reverse, number, keep,
+            x, known, again, list(inputs), list(weights), lengths, reset, reverse, number, keep,
             extra.limit,
         )  # fmt: skip
     elif keep:
@@ -110,8 +110,8 @@ def _backward(
         return by_reference(c, given, slopes, wants, extra)
     if torch.compiler.is_compiling():
         found = torch.ops.recurnn.scan_backward(
-            given.x, given.starts, given.inputs, given.weights, lengths, reset, reverse, number,
-            kept, slopes, list(wants), extra.limit,
+            given.x, given.starts, given.restarts, given.inputs, given.weights, lengths, reset,
+            reverse, number, kept, slopes, list(wants), extra.limit,
         )  # fmt: skip
         return [g if wanted else None for g, wanted in zip(found, wants, strict=True)]
     result = gradients(c, given, kept, slopes, wants, extra.limit)
@@ -134,26 +134,28 @@ def _left(
 
 
 # ---- the registered operation, for torch.compile and torch.export. Initial states are all given or
-# none: a list with None in it would be one argument to torch, and get no gradients.
+# none, and so those of resets: a list with None in it would be one argument to torch, and get no
+# gradients.
 
 
 @torch.library.custom_op("recurnn::scan", mutates_args=(), device_types="cpu")
 def _scan(
-    x: Tensor, starts: list[Tensor], inputs: list[Tensor], weights: list[Tensor],
-    lengths: Tensor | None, reset: Tensor | None, reverse: bool, number: int, keep: bool,
-    limit: float | None,
+    x: Tensor, starts: list[Tensor], restarts: list[Tensor], inputs: list[Tensor],
+    weights: list[Tensor], lengths: Tensor | None, reset: Tensor | None, reverse: bool,
+    number: int, keep: bool, limit: float | None,
 ) -> list[Tensor]:  # fmt: skip
     c = compiled(number)
-    given = Given(x, starts or c.no_starts, inputs, weights, lengths, reset, reverse)
+    again = restarts or c.no_starts
+    given = Given(x, starts or c.no_starts, again, inputs, weights, lengths, reset, reverse)
     out, kept = forward(c, given, keep=keep)
     return [*narrow(c, out), *(kept if c.half else kept[len(c.wanted) :])]  # no tensor twice
 
 
 @_scan.register_fake
 def _(
-    x: Tensor, starts: list[Tensor], inputs: list[Tensor], weights: list[Tensor],
-    lengths: Tensor | None, reset: Tensor | None, reverse: bool, number: int, keep: bool,
-    limit: float | None,
+    x: Tensor, starts: list[Tensor], restarts: list[Tensor], inputs: list[Tensor],
+    weights: list[Tensor], lengths: Tensor | None, reset: Tensor | None, reverse: bool,
+    number: int, keep: bool, limit: float | None,
 ) -> list[Tensor]:  # fmt: skip
     c = compiled(number)
     T, B = x.shape[:2]
@@ -168,11 +170,12 @@ def _(
 
 @torch.library.custom_op("recurnn::scan_backward", mutates_args=(), device_types="cpu")
 def _scan_backward(
-    x: Tensor, starts: list[Tensor | None], inputs: list[Tensor], weights: list[Tensor],
-    lengths: Tensor | None, reset: Tensor | None, reverse: bool, number: int, kept: list[Tensor],
-    slopes: list[Tensor | None], wants: list[bool], limit: float | None,
+    x: Tensor, starts: list[Tensor | None], restarts: list[Tensor | None],
+    inputs: list[Tensor], weights: list[Tensor], lengths: Tensor | None, reset: Tensor | None,
+    reverse: bool, number: int, kept: list[Tensor], slopes: list[Tensor | None],
+    wants: list[bool], limit: float | None,
 ) -> list[Tensor]:  # fmt: skip
-    given = Given(x, starts, inputs, weights, lengths, reset, reverse)
+    given = Given(x, starts, restarts, inputs, weights, lengths, reset, reverse)
     c = compiled(number)
     found = gradients(c, given, kept, slopes, wants, limit).found
     found = narrow(c, _left(c, given, found, limit))
@@ -181,37 +184,43 @@ def _scan_backward(
 
 @_scan_backward.register_fake
 def _(
-    x: Tensor, starts: list[Tensor | None], inputs: list[Tensor], weights: list[Tensor],
-    lengths: Tensor | None, reset: Tensor | None, reverse: bool, number: int, kept: list[Tensor],
-    slopes: list[Tensor | None], wants: list[bool], limit: float | None,
+    x: Tensor, starts: list[Tensor | None], restarts: list[Tensor | None],
+    inputs: list[Tensor], weights: list[Tensor], lengths: Tensor | None, reset: Tensor | None,
+    reverse: bool, number: int, kept: list[Tensor], slopes: list[Tensor | None],
+    wants: list[bool], limit: float | None,
 ) -> list[Tensor]:  # fmt: skip
     c = compiled(number)
     shapes = [
-        x.shape, *((x.shape[1], n) for n in c.widths), *(m.shape for m in inputs),
+        x.shape, *((x.shape[1], n) for n in [*c.widths, *c.widths]), *(m.shape for m in inputs),
         *(w.shape for w in weights),
     ]  # fmt: skip
     return [x.new_empty(s if w else 0) for s, w in zip(shapes, wants, strict=True)]
 
 
 def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
-    x, starts, *given, number, keep, limit = inputs
+    x, starts, restarts, *given, number, keep, limit = inputs
     c = compiled(number)
     if keep:
         public = len(c.wanted) + len(c.states)
         kept = [*([] if c.half else output[: len(c.wanted)]), *output[public:]]
-        _keep(ctx, Given(x, starts or c.no_starts, *given), kept, number, Extra(limit=limit))
+        none = c.no_starts
+        whole = Given(x, starts or none, restarts or none, *given)
+        _keep(ctx, whole, kept, number, Extra(limit=limit))
     else:
         ctx.set_materialize_grads(False)
 
 
 def _registered_backward(ctx: Any, slopes: list[Tensor | None]) -> Any:
-    wants_x, wants_starts, wants_inputs, wants_weights, *_ = ctx.needs_input_grad
-    n = len(compiled(ctx.options[1]).states)
-    wants = [wants_x, *(wants_starts or [False] * n), *(wants_inputs or []), *wants_weights]
-    dx, *found = _backward(ctx, slopes, wants)
-    m = n + len(wants_inputs or [])
-    firsts = found[:n] if wants_starts else []
-    return dx, firsts, found[n:m], found[m:], None, None, None, None, None, None
+    wants_x, *wants_some, wants_inputs, wants_weights = ctx.needs_input_grad[:5]
+    none = [False] * len(compiled(ctx.options[1]).states)
+    wants = [wants_x, *(w for some in wants_some for w in (some or none)),
+             *(wants_inputs or []), *wants_weights]  # fmt: skip
+    found = iter(_backward(ctx, slopes, wants))
+    dx = next(found)
+    # a list that was empty has an empty list of gradients
+    starts, restarts = ([next(found) for _ in none] if some else [] for some in wants_some)
+    by_input = [next(found) for _ in wants_inputs or []]
+    return dx, starts, restarts, by_input, list(found), None, None, None, None, None, None
 
 
 torch.library.register_autograd("recurnn::scan", _registered_backward, setup_context=_setup)

@@ -50,11 +50,21 @@ class Segment(NamedTuple):
         """An array [T, B, n] at these steps; [B, n], the same at every step, stays as it is."""
         return array[self.begin : self.end] if array.dim() == 3 else array
 
-    def starts(self, states: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """The states that it begins with, from those that the segment before it has left."""
+    def starts(
+        self, states: Sequence[Tensor | None], restarts: Sequence[Tensor | None]
+    ) -> list[Tensor | None]:
+        """The states that it begins with, from those that the segment before it has left.
+
+        Args:
+            states: which.
+            restarts: those that a reset starts from.
+        """
         if self.cut is None:
             return list(states)
-        return [s if s is None else torch.where(self.cut, 0, s) for s in states]
+        return [
+            s if s is None else torch.where(self.cut, 0 if again is None else again, s)
+            for s, again in zip(states, restarts, strict=True)
+        ]
 
 
 def segments_of(
@@ -162,7 +172,7 @@ class _Total:
 
     def is_array(self, k: int) -> bool:
         """Whether the k-th tensor has a value for each step: x, and inputs beside it."""
-        first = 1 + len(self.c.states)
+        first = 1 + 2 * len(self.c.states)
         inputs = self.given.inputs
         return k == 0 or (first <= k < first + len(inputs) and inputs[k - first].dim() == 3)
 
@@ -183,6 +193,11 @@ class _Total:
             starts = self.leaving(segment, starts, self.extra.limit)
         if segment.cut is None:
             return starts
+        for k, (g, wanted) in enumerate(zip(starts, self.wants[1 + n : 1 + 2 * n], strict=True)):
+            if wanted and g is not None:
+                again = self.sums[1 + n + k]
+                assert again is not None
+                again += torch.where(segment.cut, g, 0)
         return [g if g is None else torch.where(segment.cut, 0, g) for g in starts]
 
     def leaving(
@@ -211,6 +226,7 @@ class _Total:
 def _part(given: Given, segment: Segment, starts: Sequence[Tensor | None]) -> Given:
     """What a segment alone is given."""
     return Given(
-        segment.of(given.x), segment.starts(starts), [segment.of(m) for m in given.inputs],
-        given.weights, segment.lengths, segment.reset, given.reverse,
+        segment.of(given.x), segment.starts(starts, given.restarts), given.restarts,
+        [segment.of(m) for m in given.inputs], given.weights, segment.lengths, segment.reset,
+        given.reverse,
     )  # fmt: skip

@@ -151,6 +151,9 @@ struct Kernel {
     static constexpr bool fills(int stream) {
         return stream == new_h || stream == new_c || stream == saved;
     }
+    static constexpr bool is_highest(int number) {
+        return false;
+    }
     static void pack(const Scan& scan, int member, int members) {
         pack_group<Hoisted0_0>(scan, member, members);
         pack_group<Phase0_H_0>(scan, member, members);
