@@ -21,7 +21,7 @@ from recurnn.cells.elman import Elman, Jordan
 from recurnn.cells.fast import FastGRNN, FastRNN
 from recurnn.cells.few_gates import ATR, JANET, MGU, SGRN, STAR, UGRNN, LightRU, LiGRU, MinimalRNN
 from recurnn.cells.gru import GRU, LayerNormGRU, ResetBeforeGRU
-from recurnn.cells.init import PRESETS, SCHEMES, initialise
+from recurnn.cells.init import PRESETS, SCHEMES, chrono, initialise
 from recurnn.cells.lstm import LSTM, CoupledLSTM, LayerNormLSTM, PeepholeLSTM, ProjectedLSTM
 from recurnn.cells.lstm_memory import (
     LSTM1997,
@@ -119,5 +119,5 @@ __all__ = [
     "SCRN", "LMU",
     "RHN", "IntersectionRNN",
     "MUT1", "MUT2", "MUT3", "NASCell",
-    "CELLS", "PRESETS", "SCHEMES", "initialise",
+    "CELLS", "PRESETS", "SCHEMES", "chrono", "initialise",
 ]  # fmt: skip

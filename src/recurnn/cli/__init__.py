@@ -1,4 +1,4 @@
-"""The command line: ``recurnn forecast``, ``predict``, ``cells``, ``show``, ``data``."""
+"""The command line: ``recurnn forecast``, ``predict``, ``cells``, ``show``, ``tasks``, ``data``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from recurnn.cli import cells, data, forecast, show
+from recurnn.cli import cells, data, forecast, show, tasks
 from recurnn.errors import RecurnnError
 from recurnn.training import is_main
 
@@ -24,6 +24,7 @@ app.command("forecast")(forecast.forecast)
 app.command("predict")(forecast.predict)
 app.command("cells")(cells.cells)
 app.command("show")(show.show)
+app.command("tasks")(tasks.tasks)
 app.add_typer(data.app, name="data")
 
 
