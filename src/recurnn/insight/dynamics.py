@@ -1,0 +1,209 @@
+"""The cell as a map of its states: products of Jacobians, and Lyapunov exponents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+from recurnn.cells import Cell
+from recurnn.checks import State, check_input, named_state
+from recurnn.errors import ConfigError
+from recurnn.insight.gradient import spread_lags
+from recurnn.nn import GRU, LSTM, RNN, Recurrent
+
+Array = NDArray[np.float64]
+_LARGEST = 4096
+_WORTH_THREADS = 1 << 16
+
+
+def lyapunov(
+    layer: nn.Module,
+    x: Tensor | None = None,
+    state: State | None = None,
+    *,
+    exponents: int = 4,
+    steps: int = 2000,
+    transient: int = 100,
+) -> Array:
+    """The leading Lyapunov exponents of a cell along its own trajectory, in nats a step.
+
+    Above zero, two states that are next to each other part by exp(exponent) at each step, and so
+    does a gradient on its way back: chaos. Below zero they meet, and the past is forgotten. The
+    method is that of Benettin et al. 1980: tangent vectors go along with the state, by
+    Jacobian-vector products of the reference step in float64, and are made orthogonal at every
+    step; the exponents are the means of the logarithms of their growth.
+
+    Args:
+        layer: a cell, a `recurnn.nn.Recurrent`, or a drop-in of one layer and direction.
+        x: inputs that drive it, [T, 1, I], used again from the start when they end; zeros by
+            default, which show what the cell does by itself.
+        state: the states that it begins with, one row; small random ones by default.
+        exponents: how many, the largest first.
+        steps: how many steps are averaged over.
+        transient: steps before those, in which the state comes to where it stays.
+
+    Returns:
+        The exponents, [exponents].
+
+    Raises:
+        ConfigError: it is none of these, or has fewer states than `exponents`.
+
+    Example:
+        >>> import torch, recurnn
+        >>> class Logistic(recurnn.cells.Cell):
+        ...     weights = {"W": "H I"}
+        ...     def step(self, p, x, h):
+        ...         return {"h": 4 * h * (1 - h) + p.W @ x}
+        >>> h = torch.full((1, 1), 0.3)
+        >>> found = recurnn.insight.lyapunov(Logistic(1, 1), state=h, exponents=1)
+        >>> round(float(found[0]), 2)  # ln 2
+        0.69
+    """
+    cell, weights = cell_and_weights(layer)
+    n = sum(cell.sizes[letter] for letter in cell.states.values())
+    if not 1 <= exponents <= n:
+        raise ConfigError(
+            f"lyapunov: exponents is {exponents}.\n  Expected 1 to {n}, for the states of the "
+            f"{type(cell).__name__} have {n} numbers."
+        )
+    if steps < 1 or transient < 0:
+        raise ConfigError(f"lyapunov: steps is {steps}, transient {transient}; expected ≥ 1, ≥ 0.")
+    random = torch.Generator().manual_seed(0)
+    Q = torch.linalg.qr(torch.randn(n, exponents, generator=random, dtype=torch.float64))[0]
+    growth = torch.zeros(exponents, dtype=torch.float64)
+    with _few_threads(n * exponents):
+        for t, turned in enumerate(_along(cell, weights, x, state, Q.T, steps + transient)):
+            Q, R = torch.linalg.qr(turned.T)
+            turned.copy_(Q.T)
+            if t >= transient:
+                growth += R.diagonal().abs().clamp(min=1e-300).log()
+    found: Array = np.sort((growth / steps).numpy())[::-1]
+    return found
+
+
+def singular_values(
+    layer: nn.Module,
+    x: Tensor | None = None,
+    state: State | None = None,
+    *,
+    lags: Sequence[int] | None = None,
+    count: int = 3,
+) -> pd.DataFrame:
+    """The largest singular values of the product of Jacobians ds_t/ds_0 over lags.
+
+    The first one is the most by which any gradient can grow, or the least by which it must
+    shrink, on its way over so many steps.
+
+    Args:
+        layer: a cell, a `recurnn.nn.Recurrent`, or a drop-in of one layer and direction.
+        x: inputs, [T, 1, I].
+        state: the states at the first step, one row; zeros by default.
+        lags: numbers of steps; by default about eight up to T, evenly on a logarithmic scale.
+        count: how many singular values, the largest first.
+
+    Returns:
+        A row a lag: ``lag``, ``s1``, ``s2``, …, as their natural logarithms in ``log s1``, ….
+    """
+    cell, weights = cell_and_weights(layer)
+    n = sum(cell.sizes[letter] for letter in cell.states.values())
+    if n > _LARGEST:
+        raise ConfigError(f"singular_values: {n} states; {_LARGEST} at most, for they are exact.")
+    wanted = spread_lags(100 if x is None else x.shape[0]) if lags is None else sorted(lags)
+    start = named_state(cell, _input(cell, x), state, "state")
+    if start is None:
+        start = {k: torch.zeros(1, cell.sizes[v]) for k, v in cell.states.items()}
+    columns = [f"s{i + 1}" for i in range(min(count, n))]
+    rows, scale = [], 0.0
+    product = torch.eye(n, dtype=torch.float64)
+    with _few_threads(n * n):
+        for t, product in enumerate(_along(cell, weights, x, start, product, wanted[-1]), start=1):
+            largest = float(product.abs().max())
+            if largest > 0:  # so that a long product neither vanishes nor overflows
+                product.div_(largest)
+                scale += math.log(largest)
+            if t in wanted:
+                values = torch.linalg.svdvals(product)[: len(columns)].clamp(min=1e-300).log()
+                values += scale
+                rows.append((t, *values.exp().tolist(), *values.tolist()))
+    return pd.DataFrame(rows, columns=["lag", *columns, *(f"log {c}" for c in columns)])
+
+
+def cell_and_weights(layer: nn.Module) -> tuple[Cell, dict[str, Tensor]]:
+    """The cell of a layer with one, and its weights by name in float64.
+
+    Raises:
+        ConfigError: it has none, or several.
+    """
+    inner = layer.cell if isinstance(layer, Recurrent) else layer
+    if isinstance(inner, Cell):
+        return inner, {k: w.detach().cpu().double() for k, w in inner.tensors().items()}
+    if isinstance(layer, RNN | GRU | LSTM) and layer.num_layers * layer.directions == 1:
+        ((cell, bound),) = layer.chain()
+        found = bound.binding.weights(bound.tensors, cell.shapes())  # type: ignore[union-attr]
+        return cell, {k: w.detach().cpu().double() for k, w in found.items()}
+    raise ConfigError(
+        f"A {type(layer).__name__} is not one cell.\n  Expected a cell, a recurnn.nn.Recurrent, or "
+        "a recurnn.nn.RNN, GRU or LSTM of one layer and one direction."
+    )
+
+
+def _input(cell: Cell, x: Tensor | None) -> Tensor:
+    if x is None:
+        return torch.zeros(1, 1, cell.input_size)
+    check_input(cell, x)
+    return x[:, :1]
+
+
+def _along(
+    cell: Cell, weights: dict[str, Tensor], x: Tensor | None, state: State | None,
+    tangents: Tensor, steps: int,
+) -> Iterator[Tensor]:  # fmt: skip
+    """The tangents [K, n] after each step; what the caller makes of them goes on."""
+    if cell.inputs:
+        raise ConfigError(
+            f"The {type(cell).__name__} has inputs beside x: {', '.join(cell.inputs)}.\n"
+            "  Its step is not a map of its states alone."
+        )
+    inputs = _input(cell, x).detach().cpu().double()
+    start = named_state(cell, _input(cell, x), state, "state")
+    sizes = [cell.sizes[letter] for letter in cell.states.values()]
+    random = torch.Generator().manual_seed(1)
+    s = (
+        torch.cat([v.detach().cpu().double() for v in start.values()], dim=1)
+        if start is not None
+        else 0.1 * torch.randn(1, sum(sizes), generator=random, dtype=torch.float64)
+    )
+    p = cell.bind(weights)
+    K = len(tangents)
+
+    def step(s: Tensor, x: Tensor) -> Tensor:
+        values = cell.apply_step(p, x, *s.split(sizes, dim=1))
+        return torch.cat([values[k] for k in cell.states], dim=1)
+
+    for t in range(steps):
+        with torch.no_grad(), forward_ad.dual_level():  # type: ignore[no-untyped-call]
+            now = inputs[t % len(inputs)].expand(K, -1)
+            rows = forward_ad.make_dual(s.expand(K, -1).contiguous(), tangents)
+            after, turned = forward_ad.unpack_dual(step(rows, now))
+            s = after[:1].clone()
+            tangents = torch.zeros_like(tangents) if turned is None else turned.clone()
+        yield tangents
+
+
+@contextmanager
+def _few_threads(numbers: int) -> Iterator[None]:
+    """One thread where there is little to compute: two would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if numbers < _WORTH_THREADS else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
