@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from recurnn.cells import Cell
+from recurnn.compiler import Bound
 from recurnn.errors import ConfigError
 from recurnn.norms import GradientNorms
 
@@ -26,6 +27,8 @@ class Seen:
         lengths: real steps of each row, [B], or None.
         steps: T.
         rows: B.
+        x: its input, [T, B, I].
+        weights: by name, or as a binding.
         values: states and gates at every step by name, [T, B, its size], as far as wanted.
         norms: filled by the backward pass, if wanted.
     """
@@ -35,6 +38,8 @@ class Seen:
     lengths: Tensor | None
     steps: int
     rows: int
+    x: Tensor
+    weights: Mapping[str, Tensor] | Bound
     values: dict[str, Tensor] = field(default_factory=dict)
     norms: GradientNorms | None = None
 

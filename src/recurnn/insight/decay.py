@@ -20,10 +20,12 @@ class Decay:
         curve: what is left after each lag, [K]; zero where nothing arrives.
         rate: the factor by which its later half changes at each step; NaN where there are not two
             lags to tell from.
+        floor: what is smaller cannot be told from nothing in the type of the numbers.
     """
 
     curve: Array
     rate: float
+    floor: float = 0.0
 
     @property
     def half_life(self) -> float:
@@ -37,13 +39,19 @@ class Decay:
 
     def left_after(self, lag: int) -> float:
         """What is left at a lag: read off where the curve reaches it, else from the rate."""
-        last = len(self.curve) - 1
-        if lag <= last:
-            return float(self.curve[lag])
-        if self.curve[last] == 0 or math.isnan(self.rate):
-            return float(self.curve[last])
+        last = self._last
+        if lag <= last or math.isnan(self.rate) or self.curve[last] <= 0:
+            return float(self.curve[min(lag, len(self.curve) - 1)])
         exponent = math.log(self.curve[last]) + (lag - last) * math.log(self.rate)
-        return math.exp(min(exponent, 700.0))
+        return math.exp(max(min(exponent, 700.0), -700.0))
+
+    @property
+    def _last(self) -> int:
+        """The last lag that tells: past it the curve has ended, or sunk below the floor."""
+        above = np.flatnonzero((self.curve > self.floor) & np.isfinite(self.curve))
+        last = int(above[-1]) if len(above) else 0
+        sunk = self.curve[last] < 1e4 * self.floor or not np.isfinite(self.curve).all()
+        return last if sunk else len(self.curve) - 1
 
     def steps_until(self, share: float) -> float:
         """The lag from which on no more than this share is left; infinite if there is none."""
@@ -84,4 +92,4 @@ def fit_decay(curve: Array, floor: float = 0.0) -> Decay:
         y = np.log(curve[lags])
         i, j = np.triu_indices(len(lags), k=1)
         rate = float(np.exp(np.median((y[j] - y[i]) / (lags[j] - lags[i]))))
-    return Decay(curve / scale, rate)
+    return Decay(curve / scale, rate, floor / scale)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,10 @@ from torch.autograd import forward_ad
 
 from recurnn.cells import Cell
 from recurnn.checks import State, check_input, named_state
+from recurnn.compiler import Bound
 from recurnn.errors import ConfigError
 from recurnn.insight.gradient import spread_lags
+from recurnn.insight.record import Layer
 from recurnn.nn import GRU, LSTM, RNN, Recurrent
 
 Array = NDArray[np.float64]
@@ -25,7 +28,7 @@ _WORTH_THREADS = 1 << 16
 
 
 def lyapunov(
-    layer: nn.Module,
+    layer: nn.Module | Layer,
     x: Tensor | None = None,
     state: State | None = None,
     *,
@@ -42,7 +45,8 @@ def lyapunov(
     step; the exponents are the means of the logarithms of their growth.
 
     Args:
-        layer: a cell, a `recurnn.nn.Recurrent`, or a drop-in of one layer and direction.
+        layer: a cell, a `recurnn.nn.Recurrent`, a drop-in of one layer and direction, or a layer
+            of a `Record`.
         x: inputs that drive it, [T, 1, I], used again from the start when they end; zeros by
             default, which show what the cell does by itself.
         state: the states that it begins with, one row; small random ones by default.
@@ -90,7 +94,7 @@ def lyapunov(
 
 
 def singular_values(
-    layer: nn.Module,
+    layer: nn.Module | Layer,
     x: Tensor | None = None,
     state: State | None = None,
     *,
@@ -103,7 +107,8 @@ def singular_values(
     shrink, on its way over so many steps.
 
     Args:
-        layer: a cell, a `recurnn.nn.Recurrent`, or a drop-in of one layer and direction.
+        layer: a cell, a `recurnn.nn.Recurrent`, a drop-in of one layer and direction, or a layer
+            of a `Record`.
         x: inputs, [T, 1, I].
         state: the states at the first step, one row; zeros by default.
         lags: numbers of steps; by default about eight up to T, evenly on a logarithmic scale.
@@ -136,23 +141,28 @@ def singular_values(
     return pd.DataFrame(rows, columns=["lag", *columns, *(f"log {c}" for c in columns)])
 
 
-def cell_and_weights(layer: nn.Module) -> tuple[Cell, dict[str, Tensor]]:
+def cell_and_weights(layer: nn.Module | Layer) -> tuple[Cell, dict[str, Tensor]]:
     """The cell of a layer with one, and its weights by name in float64.
 
     Raises:
         ConfigError: it has none, or several.
     """
-    inner = layer.cell if isinstance(layer, Recurrent) else layer
-    if isinstance(inner, Cell):
-        return inner, {k: w.detach().cpu().double() for k, w in inner.tensors().items()}
-    if isinstance(layer, RNN | GRU | LSTM) and layer.num_layers * layer.directions == 1:
-        ((cell, bound),) = layer.chain()
-        found = bound.binding.weights(bound.tensors, cell.shapes())  # type: ignore[union-attr]
-        return cell, {k: w.detach().cpu().double() for k, w in found.items()}
-    raise ConfigError(
-        f"A {type(layer).__name__} is not one cell.\n  Expected a cell, a recurnn.nn.Recurrent, or "
-        "a recurnn.nn.RNN, GRU or LSTM of one layer and one direction."
-    )
+    weights: Any = None
+    if isinstance(layer, Layer):
+        cell, weights = layer.cell, layer.calls[-1].weights
+    elif isinstance(inner := layer.cell if isinstance(layer, Recurrent) else layer, Cell):
+        cell, weights = inner, inner.tensors()
+    elif isinstance(layer, RNN | GRU | LSTM) and layer.num_layers * layer.directions == 1:
+        ((cell, weights),) = layer.chain()
+    if weights is None:
+        raise ConfigError(
+            f"A {type(layer).__name__} is not one cell.\n  Expected a cell, a "
+            "recurnn.nn.Recurrent, a recurnn.nn.RNN, GRU or LSTM of one layer and one direction, "
+            "or a layer of a Record."
+        )
+    if isinstance(weights, Bound):
+        weights = weights.binding.weights(weights.tensors, cell.shapes())
+    return cell, {k: w.detach().cpu().double() for k, w in weights.items()}
 
 
 def _input(cell: Cell, x: Tensor | None) -> Tensor:

@@ -19,6 +19,7 @@ from recurnn.insight.record import Layer, Record
 from recurnn.subject import Subject
 
 Array = NDArray[np.float64]
+_SMALLER = 1e-18
 
 
 @dataclass(frozen=True)
@@ -75,23 +76,32 @@ def gradient_flow(subject: Subject, step: int | None = None) -> dict[str, Flow]:
     """
     if step is not None and not -subject.steps <= step < subject.steps:
         raise ConfigError(f"step is {step}; x has the steps 0 to {subject.steps - 1}.")
-    with undisturbed(subject.module), Record(subject.module) as record:
-        losses = subject.losses()
-        backward(subject.module, subject.last_loss(losses, step).sum())
-        if losses.dim() == 1:
-            return flows(record)
-        return flows(record, subject.steps - 1 if step is None else step % subject.steps)
+    return measured(subject, Record(subject.module), step)
 
 
-def flows(record: Record, step: int | None = None) -> dict[str, Flow]:
-    """The flow of every layer of a record after a backward pass.
+def measured(subject: Subject, record: Record, step: int | None = None) -> dict[str, Flow]:
+    """As `gradient_flow`, into a record that may keep more.
 
     Args:
-        record: of the forward and backward pass.
-        step: the step whose loss it was. Without it lags count from the end of each scan, which
-            for a layer that runs backward is step 0; with it, from that step for every layer.
+        subject: the model and its data.
+        record: of the subject's module, with norms.
+        step: as in `gradient_flow`.
     """
-    return {layer.name: _flow(layer, step) for layer in record}
+    with undisturbed(subject.module), record:
+        losses = subject.losses()
+        loss = subject.last_loss(losses, step).sum()
+        backward(subject.module, loss)
+        # A norm's square must not overflow. Where one does, the whole gradient is made smaller.
+        scale = 1.0
+        if not all(torch.isfinite(v).all() for layer in record for v in layer.norms.values()):
+            scale = _SMALLER
+            backward(subject.module, loss * scale)
+    # Of one loss a row nobody knows where it enters: lags then count from the end of each scan.
+    if losses.dim() == 1:
+        at = None
+    else:
+        at = subject.steps - 1 if step is None else step % subject.steps
+    return {layer.name: _flow(layer, at, scale) for layer in record}
 
 
 def sweep(subject: Subject, lags: Sequence[int] | None = None) -> pd.DataFrame:
@@ -128,7 +138,7 @@ def backward(module: nn.Module, loss: Tensor) -> None:
             "The loss does not depend on any weight that is trained.\n"
             "  Expected parameters with requires_grad, and a loss of what they give."
         )
-    torch.autograd.grad(loss, weights, allow_unused=True)
+    torch.autograd.grad(loss, weights, allow_unused=True, retain_graph=True)
 
 
 @contextmanager
@@ -160,8 +170,8 @@ def undisturbed(module: nn.Module, *, training: bool = False) -> Iterator[None]:
                 b.copy_(buffers[k])
 
 
-def _flow(layer: Layer, step: int | None) -> Flow:
-    norms = {k: _by_lag(v, layer, step) for k, v in layer.norms.items()}
+def _flow(layer: Layer, step: int | None, scale: float) -> Flow:
+    norms = {k: _by_lag(v, layer, step) / scale for k, v in layer.norms.items()}
     squares = [np.square(v) for v in norms.values()]
     total = np.sqrt(np.sum(squares, axis=0))
     # Lag 0 is where the gradient enters: a layer that runs backward may begin far from the loss.
@@ -169,10 +179,9 @@ def _flow(layer: Layer, step: int | None) -> Flow:
     begin = int(found[0]) if len(found) else 0
     norms, total = {k: v[begin:] for k, v in norms.items()}, total[begin:]
     some = next(iter(layer.norms.values()))
-    floor = float(np.sqrt(torch.finfo(some.dtype).tiny)) * 10
-    share = _median_share(total, total[0])
-    scale = float(np.nanmax(total[0])) if len(found) else 1.0
-    return Flow(layer.name, norms, total, fit_decay(share, floor / max(scale, 1e-30)))
+    floor = float(np.sqrt(torch.finfo(some.dtype).tiny)) * 10 / scale
+    share, largest = _median_share(total, total[0]), float(np.nanmax(total[0]))
+    return Flow(layer.name, norms, total, fit_decay(share, floor / max(largest, 1e-30)))
 
 
 def _by_lag(norms: Tensor, layer: Layer, step: int | None) -> Array:

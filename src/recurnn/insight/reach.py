@@ -19,7 +19,7 @@ HOW = ("hide", "exchange")
 
 
 def occlusion(
-    subject: Subject, lags: Sequence[int] | None = None, *, how: str | None = None, width: int = 1
+    subject: Subject, lags: Sequence[int] | None = None, *, how: str | None = None, width: int | None = None
 ) -> pd.DataFrame:
     """How much the prediction changes when the input k steps before the end is altered.
 
@@ -29,7 +29,8 @@ def occlusion(
         how: ``"hide"``: the mean over all rows and steps takes its place; ``"exchange"``: the
             same step of another row, so that the input stays one that occurs. By default hide,
             and of tokens, which have no mean, exchange.
-        width: how many steps at and before k are altered together.
+        width: how many steps, from k on back, are altered together; by default up to the next
+            lag, so that no step is passed over.
 
     Returns:
         A row a lag: ``lag``; ``change``, the root of the mean square change of what is predicted
@@ -55,8 +56,10 @@ def occlusion(
     with undisturbed(subject.module), torch.no_grad():
         plain, loss = _at_end(subject, x)
         spread = float(plain.double().std(0, correction=0).square().mean().sqrt()) or 1.0
-        for lag in every_lag(subject.steps) if lags is None else lags:
-            changed, worse = _at_end(subject, _with(subject, x, instead, lag, width))
+        chosen = sorted(every_lag(subject.steps) if lags is None else lags)
+        for lag, following in zip(chosen, [*chosen[1:], chosen[-1] + 1], strict=True):
+            size = width or (following - lag if lags is None else 1)
+            changed, worse = _at_end(subject, _with(subject, x, instead, lag, size))
             difference = float((changed - plain).double().square().mean().sqrt())
             rows.append((lag, difference / spread, float((worse - loss).mean())))
     return pd.DataFrame(rows, columns=["lag", "change", "loss"])
@@ -80,18 +83,17 @@ def integrated_gradients(
 
     Returns:
         A row a lag: ``lag``; ``contribution``, the mean over rows of the absolute contribution of
-        that step's input; ``signed``, the mean with its sign.
+        that step's input; ``signed``, the mean with its sign; ``unexplained``, the largest share
+        of a row's difference that the sum leaves over.
     """
     total, gap = attributions(subject, points=points, output=output)
-    T = total.shape[1]
-    by_lag = total.flip(1).double().cpu().numpy()
-    return pd.DataFrame(
-        {
-            "lag": np.arange(T),
-            "contribution": np.abs(by_lag).mean(axis=0),
-            "signed": by_lag.mean(axis=0),
-        }
-    ).assign(unexplained=gap)
+    B, T = total.shape
+    ends = torch.full((B,), T) if subject.lengths is None else subject.lengths.cpu()
+    back = ends.unsqueeze(1) - 1 - torch.arange(T)
+    by_lag = total.cpu().double().gather(1, back.clamp(min=0)).where(back >= 0, torch.nan)
+    columns = {"contribution": by_lag.abs().nanmean(0), "signed": by_lag.nanmean(0)}
+    frame = pd.DataFrame({"lag": np.arange(T)} | {k: v.numpy() for k, v in columns.items()})
+    return frame.assign(unexplained=gap)
 
 
 def attributions(
@@ -163,10 +165,7 @@ def _mean(x: Tensor) -> Tensor:
 
 
 def _with(subject: Subject, x: Tensor, instead: Tensor, lag: int, width: int) -> Tensor:
-    """x [B, T, ...] with the steps from lag − width + 1 … back to lag of each row replaced.
-
-    The steps altered are those `lag` to `lag + width − 1` back from each row's last real one.
-    """
+    """x [B, T, ...] with the steps lag … lag + width − 1 back from each row's last replaced."""
     B, T = x.shape[:2]
     last = torch.full((B, 1), T - 1) if subject.lengths is None else subject.lengths.unsqueeze(1) - 1
     back = last.to(x.device) - torch.arange(T, device=x.device)
