@@ -19,6 +19,7 @@ from recurnn.data import co2_weekly
 from recurnn.errors import DataError
 from recurnn.models import Forecaster
 from recurnn.models.folder import check_free, written
+from recurnn.training import Run
 
 
 def forecast(
@@ -113,7 +114,7 @@ class _Announced(TrainingProgress):
         super().__init__(console)
         self._model: Forecaster | None = model
 
-    def start(self, name: str, *, epochs: int, batches: int) -> None:
+    def start(self, run: Run) -> None:
         """A run begins."""
         if self._model is not None:
             for note in self._model.notes:
@@ -121,7 +122,7 @@ class _Announced(TrainingProgress):
             self.console.print(self._model.summary(), markup=False)
             self.console.print("Ctrl-C ends training and keeps the best network so far.\n")
             self._model = None
-        super().start(name, epochs=epochs, batches=batches)
+        super().start(run)
 
 
 def _report(console: Console, model: Forecaster) -> None:
@@ -137,7 +138,7 @@ def _write(model: Forecaster, out: Path, *, overwrite: bool) -> None:
     with written(out, overwrite=overwrite) as folder:
         model.write_to(folder)
         _save_csv(ahead, folder / "forecast.csv")
-        _save_csv(pd.DataFrame([asdict(e) for e in model.history.epochs]), folder / "history.csv")
+        _save_csv(pd.DataFrame([e.row() for e in model.history.epochs]), folder / "history.csv")
         _save_csv(pd.DataFrame([asdict(r) for r in model.comparison]), folder / "comparison.csv")
         forecast_plot(
             folder / "forecast.png", model.actual(), test, ahead, title=model.summary(short=True)
