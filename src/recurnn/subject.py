@@ -23,7 +23,7 @@ def _cross_entropy(prediction: Tensor, y: Tensor) -> Tensor:
 LOSSES: dict[str, Loss] = {
     "mse": lambda p, y: F.mse_loss(p, y, reduction="none"),
     "mae": lambda p, y: F.l1_loss(p, y, reduction="none"),
-    "cross-entropy": _cross_entropy,
+    "cross_entropy": _cross_entropy,
 }
 
 
@@ -44,7 +44,7 @@ class Subject:
             ...] if not batch_first.
         y: what the loss compares the prediction with; B rows first, unless x is time-major and
             y has one entry a step.
-        loss: ``"mse"``, ``"mae"`` or ``"cross-entropy"``, or a function of prediction and y. It
+        loss: ``"mse"``, ``"mae"`` or ``"cross_entropy"``, or a function of prediction and y. It
             gives one number a row, [B], or one a row and step, [B, T] ([T, B] if not batch_first);
             of a named one, further dimensions are averaged.
         lengths: real steps of each row, [B], given to the module as ``lengths``; None for all.

@@ -8,6 +8,7 @@ from recurnn.insight.figure import Bars, Figure, Heatmap, Lines, Panels
 from recurnn.insight.gates import GateReport, Values, gate_reports, observe, unit_values
 from recurnn.insight.gradient import Flow, gradient_flow, sweep
 from recurnn.insight.inspection import Inspection, inspect
+from recurnn.insight.monitor import GradientWarning, Monitor
 from recurnn.insight.reach import attributions, integrated_gradients, loss_by_context, occlusion
 from recurnn.insight.record import Layer, Record
 from recurnn.insight.tracking import text_features, time_features, tracking
@@ -20,6 +21,6 @@ __all__ = [
     "gate_reports", "GateReport", "Values", "observe", "unit_values",
     "occlusion", "integrated_gradients", "attributions", "loss_by_context",
     "tracking", "text_features", "time_features",
-    "Record", "Layer", "Course",
+    "Record", "Layer", "Course", "Monitor", "GradientWarning",
     "figures", "Figure", "Lines", "Heatmap", "Bars", "Panels",
 ]  # fmt: skip

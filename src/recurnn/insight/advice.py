@@ -15,30 +15,33 @@ if TYPE_CHECKING:
     from recurnn.insight.inspection import Inspection
 
 
-def number(value: float) -> str:
-    """Two or three digits, without an exponent where it reads well.
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
-    >>> number(3.14159), number(21.0), number(0.0123), number(1234567.0), number(float("inf"))
-    ('3.1', '21', '.012', '1.2e6', '∞')
+
+def number(value: float) -> str:
+    """Two or three digits, and a power of ten where there would be too many zeros.
+
+    >>> number(3.14159), number(21.0), number(-0.0123), number(1234567.0), number(float("inf"))
+    ('3.1', '21', '−.012', '1.2·10⁶', '∞')
     """
-    if not math.isfinite(value):
-        return "∞" if value > 0 else "−∞" if value < 0 else "not a number"
-    size = abs(value)
+    if math.isnan(value):
+        return "not a number"
+    sign, size = "−" if value < 0 else "", abs(value)
+    if math.isinf(size):
+        return f"{sign}∞"
     if size >= 1e5 or 0 < size < 1e-3:
-        mantissa, exponent = f"{value:.1e}".split("e")
-        return f"{mantissa}e{int(exponent)}"
-    if size >= 100 or value == int(value):
-        return f"{value:,.0f}"
-    if size >= 10:
-        return f"{value:.3g}"
-    return f"{value:.2g}".replace("0.", ".", 1)
+        mantissa, exponent = f"{size:.1e}".split("e")
+        return f"{sign}{mantissa}·10{str(int(exponent)).translate(_RAISED)}"
+    if size >= 100 or size == int(size):
+        return f"{sign}{size:,.0f}"
+    return f"{sign}{size:.3g}" if size >= 10 else f"{sign}{size:.2g}".replace("0.", ".", 1)
 
 
 def percent(share: float) -> str:
     """A share of one as a percentage.
 
     >>> percent(0.5), percent(0.0042), percent(2e-9), percent(0.0)
-    ('50 %', '.42 %', '2.0e-7 %', '0 %')
+    ('50 %', '.42 %', '2.0·10⁻⁷ %', '0 %')
     """
     return f"{number(100 * share)} %"
 

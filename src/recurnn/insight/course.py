@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-COLUMNS = ("step", "loss", "validation", "gradient", "update")
 
 
 @dataclass
@@ -21,8 +20,9 @@ class Course:
     Attributes:
         rows: each with ``step``, and of ``loss``, ``validation`` (the loss on the validation
             part), ``gradient`` (the norm of all gradients before clipping), ``update`` (the
-            median over the weights of ‖change‖ / ‖weight‖ in that step) what is known; a
-            monitor adds ``left LAYER`` and ``saturated LAYER``.
+            median over the weights of ‖change‖ / ‖weight‖ in that step), ``clipped`` (the share
+            of the steps since the last row at which clipping acted) what is known; a monitor adds
+            ``left LAYER`` and ``saturated LAYER``.
         clip: the greatest norm that clipping leaves; None without clipping.
         unit: what a step is: ``"step"`` or ``"epoch"``.
 
@@ -48,7 +48,9 @@ class Course:
 
     @property
     def clipped(self) -> float | None:
-        """The share of the noted steps at which clipping acted; None where it is not known."""
+        """The share of the steps at which clipping acted; None where it is not known."""
+        if len(noted := self.column("clipped")):
+            return float(noted.mean())
         gradient = self.column("gradient")
         if self.clip is None or not len(gradient):
             return None

@@ -57,6 +57,11 @@ def _put(made: Drawing, ax: Axes, figure: Figure) -> None:
 
 
 def _lines(ax: Axes, figure: Lines) -> None:
+    finite = any(np.isfinite(y).any() for _, y in figure.drawn().values())
+    ax.set(
+        xscale="log" if figure.log_x and finite else "linear",
+        yscale="log" if figure.log_y and finite else "linear",
+    )
     for k, (name, (x, y)) in enumerate(figure.drawn().items()):
         style: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "label": name}
         if figure.points:
@@ -72,10 +77,8 @@ def _lines(ax: Axes, figure: Lines) -> None:
         ax.annotate(word, (0, at), xycoords=("axes fraction", "data"), va="bottom",
                     fontsize=8, color="0.4")  # fmt: skip
     ax.set(xlabel=figure.x, ylabel=figure.y)
-    if figure.log_x and any(np.isfinite(y).any() for _, y in figure.drawn().values()):
-        ax.set_xscale("log")
-    if figure.log_y and any(np.isfinite(y).any() for _, y in figure.drawn().values()):
-        ax.set_yscale("log")
+    if figure.limits is not None:
+        ax.set(xlim=figure.limits, ylim=figure.limits)
     ax.grid(color="0.92", lw=0.6)
     if len(figure.lines) > 1:
         ax.legend(frameon=False, fontsize=8)
@@ -111,11 +114,11 @@ def _bars(ax: Axes, figure: Bars) -> None:
     named = any(isinstance(place, str) for place in at)
     places = np.arange(len(at)) if named else np.asarray(at, dtype=np.float64)
     step = float(places[1] - places[0]) if len(places) > 1 else 1.0
-    width = 0.92 * step / len(figure.bars)
+    style: dict[str, Any] = {"alpha": 1.0 if len(figure.bars) == 1 else 0.6}
     for k, (name, heights) in enumerate(figure.bars.items()):
-        shift = places + (k - (len(figure.bars) - 1) / 2) * width
         draw_bars = ax.barh if figure.level else ax.bar
-        draw_bars(shift, np.asarray(heights), width, color=COLOURS[k % len(COLOURS)], label=name)
+        style |= {"color": COLOURS[k % len(COLOURS)], "label": name}
+        draw_bars(places, np.asarray(heights), 0.92 * step, **style)
     if figure.level:
         ax.set(xlabel=figure.y, ylabel=figure.x)
         ax.set_yticks(places, labels=[str(p) for p in at], fontsize=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def draw(figure: Figure) -> go.Figure:
         hoverlabel={"namelength": -1},
         height=_height(figure),
         colorway=list(COLOURS),
-        barmode="group",
+        barmode="overlay",
         bargap=0.04,
     )
     made.update_xaxes(zeroline=False, gridcolor="rgba(128,128,128,0.25)", automargin=True)
@@ -79,19 +80,48 @@ def _lines(made: go.Figure, figure: Lines, where: dict[str, Any]) -> None:
             ),
             **where,
         )
-    for at, word in figure.marks:
-        made.add_vline(x=at, line={"dash": "dot", "width": 1.5, "color": GREY}, **where,
-                       annotation={"text": word, "yanchor": "bottom", "font": {"size": 11}},
-                       annotation_position="top left" if figure.log_x else "top")  # fmt: skip
-    for at, word in figure.bands:
-        made.add_hline(y=at, line={"dash": "dot", "width": 1.5, "color": GREY}, **where,
-                       annotation={"text": word, "font": {"size": 11}},
-                       annotation_position="bottom left")  # fmt: skip
-    made.update_xaxes(title_text=figure.x, type="log" if figure.log_x else None, **where)
+    _marks(made, figure, where)
+    across = [*(x for x, _ in figure.drawn().values()), np.array([m for m, _ in figure.marks])]
+    up = [*(y for _, y in figure.drawn().values()), np.array([b for b, _ in figure.bands])]
+    made.update_xaxes(
+        title_text=figure.x, range=figure.limits, **_scale(across, figure.log_x), **where
+    )
     made.update_yaxes(
-        title_text=figure.y, type="log" if figure.log_y else None,
-        exponentformat="power" if figure.log_y else "none", **where,
-    )  # fmt: skip
+        title_text=figure.y, range=figure.limits, **_scale(up, figure.log_y), **where
+    )
+
+
+def _marks(made: go.Figure, figure: Lines, where: dict[str, Any]) -> None:
+    """Upright and level lines with a word each, which do not widen the axes."""
+    line = {"dash": "dot", "width": 1.5, "color": GREY}
+    for at, word in figure.marks:
+        made.add_vline(x=at, line=line, **where)
+        made.add_annotation(
+            x=_place(at, figure.log_x), y=1, xref="x", yref="y domain", text=word, xanchor="right",
+            yanchor="top", showarrow=False, font={"size": 11}, textangle=-90, **where,
+        )  # fmt: skip
+    for at, word in figure.bands:
+        made.add_hline(y=at, line=line, **where)
+        made.add_annotation(
+            x=0.88, y=_place(at, figure.log_y), xref="x domain", yref="y", text=word, xanchor="right",
+            yanchor="bottom", showarrow=False, font={"size": 11}, **where,
+        )  # fmt: skip
+
+
+def _place(value: float, log: bool) -> float:
+    """Where a word stands: plotly counts words on a logarithmic axis in powers of ten."""
+    return math.log10(value) if log else value
+
+
+def _scale(values: list[NDArray[Any]], log: bool) -> dict[str, Any]:
+    """A linear axis, or a logarithmic one with no more words than there is room for."""
+    if not log:
+        return {"exponentformat": "none"}
+    found = np.concatenate([np.asarray(v, dtype=np.float64) for v in values])
+    found = found[np.isfinite(found) & (found > 0)]
+    decades = float(np.log10(found.max() / found.min())) if len(found) else 0.0
+    scale: dict[str, Any] = {"type": "log", "exponentformat": "power"}
+    return scale | ({"dtick": math.ceil(decades / 6)} if decades > 1.2 else {})
 
 
 def _heatmap(made: go.Figure, figure: Heatmap, where: dict[str, Any]) -> None:
@@ -109,7 +139,7 @@ def _heatmap(made: go.Figure, figure: Heatmap, where: dict[str, Any]) -> None:
             zmin=low,
             zmax=high,
             colorscale=SIGNED if figure.signed else "Viridis",
-            colorbar={"thickness": 10, "title": {"text": figure.value, "side": "right"},
+            colorbar={"thickness": 10, "title": {"text": figure.value, "side": "top"},
                       "outlinewidth": 0},
             hovertemplate=f"{figure.y}: %{{y}}<br>{figure.x}: %{{x}}"
             + ("<br>“%{text}”" if words else "")
@@ -135,6 +165,7 @@ def _bars(made: go.Figure, figure: Bars, where: dict[str, Any]) -> None:
                 name=name,
                 orientation="h" if figure.level else "v",
                 marker={"color": COLOURS[k % len(COLOURS)], "line": {"width": 0}},
+                opacity=1.0 if len(figure.bars) == 1 else 0.6,
                 showlegend=len(figure.bars) > 1,
                 hovertemplate="%{y}: %{x:.3~g}" if figure.level else "%{x:.3~g}: %{y:.4~g}",
             ),

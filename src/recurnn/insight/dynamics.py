@@ -12,12 +12,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 from recurnn.cells import Cell
 from recurnn.checks import State, check_input, named_state
 from recurnn.compiler import Bound
 from recurnn.errors import ConfigError
+from recurnn.insight.forward_mode import push
 from recurnn.insight.gradient import spread_lags
 from recurnn.insight.record import Layer
 from recurnn.nn import GRU, LSTM, RNN, Recurrent
@@ -194,17 +194,16 @@ def _along(
     p = cell.bind(weights)
     K = len(tangents)
 
-    def step(s: Tensor, x: Tensor) -> Tensor:
-        values = cell.apply_step(p, x, *s.split(sizes, dim=1))
-        return torch.cat([values[k] for k in cell.states], dim=1)
+    def step(*states: Tensor) -> dict[str, Tensor]:
+        values = cell.apply_step(p, now, *states)
+        return {k: values[k] for k in cell.states}
 
     for t in range(steps):
-        with torch.no_grad(), forward_ad.dual_level():  # type: ignore[no-untyped-call]
-            now = inputs[t % len(inputs)].expand(K, -1)
-            rows = forward_ad.make_dual(s.expand(K, -1).contiguous(), tangents)
-            after, turned = forward_ad.unpack_dual(step(rows, now))
-            s = after[:1].clone()
-            tangents = torch.zeros_like(tangents) if turned is None else turned.clone()
+        now = inputs[t % len(inputs)].expand(K, -1)
+        rows = s.expand(K, -1).contiguous().split(sizes, dim=1)
+        after, turned = push(step, rows, tangents.split(sizes, dim=1))
+        s = torch.cat(list(after.values()), dim=1)[:1]
+        tangents = torch.cat(list(turned.values()), dim=1)
         yield tangents
 
 

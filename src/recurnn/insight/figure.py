@@ -99,6 +99,7 @@ class Lines(Figure):
         points: whether to draw points in place of lines.
         marks: upright lines, at x with a word.
         bands: level lines, at y with a word.
+        limits: of both axes; by default those of the lines.
     """
 
     lines: Mapping[str, tuple[ArrayLike, ArrayLike]] = field(default_factory=dict)
@@ -107,6 +108,7 @@ class Lines(Figure):
     points: bool = field(default=False, kw_only=True)
     marks: Sequence[tuple[float, str]] = field(default=(), kw_only=True)
     bands: Sequence[tuple[float, str]] = field(default=(), kw_only=True)
+    limits: tuple[float, float] | None = field(default=None, kw_only=True)
 
     @property
     def frame(self) -> pd.DataFrame:

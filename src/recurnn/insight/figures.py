@@ -74,7 +74,7 @@ def singular_figure(tables: Mapping[str, pd.DataFrame]) -> Lines:
     lines = {k: (t["lag"].to_numpy(), t["s1"].to_numpy()) for k, t in tables.items()}
     return Lines(
         "Product of Jacobians", "steps", "largest singular value", lines, log_y=True,
-        bands=[(1.0, "1")],
+        bands=[(1.0, "neither grows nor shrinks")],
         note="The most by which any gradient can grow over so many steps: below 1 every gradient "
         "shrinks, whatever its direction.",
     )  # fmt: skip
@@ -110,7 +110,7 @@ def saturation_figure(report: GateReport) -> Lines:
     lines = {k: (v.shut, v.open) for k, v in report.gates.items()}
     return Lines(
         f"Saturation of {report.layer}", "share of steps below .05", "share of steps above .95",
-        lines, points=True,
+        lines, points=True, limits=(-0.03, 1.03),
         note="A point a unit. On the axis upwards: gates that are often open (a memory, if it is "
         "the forget gate); along the bottom: often shut.",
     )  # fmt: skip
@@ -238,8 +238,8 @@ def course_figure(course: Course) -> Figure:
         panels.append(Lines("Step", course.unit, "‖Δw‖ / ‖w‖", {"update": update}, log_y=True,
                             bands=[(1e-3, "usual")]))  # fmt: skip
     if len(panels) == 1:
-        return Lines("Training", course.unit, "loss", known, log_y=True)
-    return Panels("Training", course.unit, "", panels)
+        return Lines("Loss", course.unit, "loss", known, log_y=True)
+    return Panels("Loss, gradient and step", course.unit, "", panels)
 
 
 def tracking_figure(table: pd.DataFrame, *, best: int = 12) -> Bars:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from recurnn.cells import Cell
+from recurnn.insight.forward_mode import push
 
 _ROWS = 64
 
@@ -96,17 +96,11 @@ def _step(
         return cell.apply_step(p, x, *states.values()), {}
     slopes, values = {}, {}
     for state in states:
-        with forward_ad.dual_level():  # type: ignore[no-untyped-call]
-            duals = [
-                forward_ad.make_dual(s, torch.ones_like(s)) if k == state else s
-                for k, s in states.items()
-            ]
-            values = {
-                k: forward_ad.unpack_dual(v) for k, v in cell.apply_step(p, x, *duals).items()
-            }
-            if (slope := values[state].tangent) is not None:
-                slopes[state] = slope.clone()
-        values = {k: v.primal for k, v in values.items()}
+        tangents = [torch.ones_like(s) if k == state else None for k, s in states.items()]
+        values, turned = push(
+            lambda *s: cell.apply_step(p, x, *s), list(states.values()), tangents
+        )
+        slopes[state] = turned[state]
     return values, slopes
 
 

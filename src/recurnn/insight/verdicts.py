@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recurnn.insight import advice
+from recurnn.insight import advice as why
 from recurnn.insight.advice import number, percent
 
 if TYPE_CHECKING:
@@ -50,9 +50,13 @@ def verdicts(inspection: Inspection) -> list[Verdict]:
         inspection: what was found.
     """
     found: list[Verdict] = []
+    said: set[str] = set()
     for name, rule in RULES.items():
-        if not any(name in HIDES.get(v.name, ()) for v in found):
-            found += [Verdict(name, *rest) for rest in rule(inspection)]
+        if any(name in HIDES.get(v.name, ()) for v in found):
+            continue
+        for text, advice, layer in rule(inspection):
+            found.append(Verdict(name, text, tuple(a for a in advice if a not in said), layer))
+            said |= set(advice)
     return found
 
 
@@ -92,7 +96,7 @@ def _vanishes(found: Inspection) -> Iterator[Rest]:
             f"{number(decay.steps_until(0.01))}; {found.lag_in_words(name)}, where "
             f"{percent(left)} is left."
         )
-        yield text, advice.against_vanishing(found, name), name
+        yield text, why.against_vanishing(found, name), name
 
 
 def _explodes(found: Inspection) -> Iterator[Rest]:
@@ -107,7 +111,7 @@ def _explodes(found: Inspection) -> Iterator[Rest]:
             f"{number(float(decay.curve.argmax()))} steps back it is {number(most)} times what it "
             f"was at the loss; {found.lag_in_words(name)}."
         )
-        yield text, advice.against_exploding(found, name), name
+        yield text, why.against_exploding(found, name), name
 
 
 def _saturated(found: Inspection) -> Iterator[Rest]:
@@ -126,7 +130,7 @@ def _saturated(found: Inspection) -> Iterator[Rest]:
                 f"{percent(float(values.open.mean()))} of all steps; {percent(shut + wide)} of its "
                 "units never leave there."
             )
-            yield text, advice.against_saturation(found, layer, gate, switches=switches), layer
+            yield text, why.against_saturation(found, layer, gate, switches=switches), layer
 
 
 def _dead(found: Inspection) -> Iterator[Rest]:
@@ -161,7 +165,7 @@ def _forgets(found: Inspection) -> Iterator[Rest]:
             f"{number(float(np.median(report.horizon)))} steps (the median; 95 % of the units "
             f"below {number(longest)}); {found.lag_in_words(layer)}."
         )
-        yield text, advice.of_the_bias(found, layer), layer
+        yield text, why.of_the_bias(found, layer), layer
 
 
 def _unscaled(found: Inspection) -> Iterator[Rest]:
