@@ -1,4 +1,4 @@
-"""The command line: ``recurnn forecast``, ``predict``, ``cells``, ``show``, ``data``."""
+"""The command line: ``recurnn forecast``, ``predict``, ``inspect``, ``cells``, ``show``, ``data``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from recurnn.cli import cells, data, forecast, show
+from recurnn.cli import cells, data, forecast, inspect, show
 from recurnn.errors import RecurnnError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("forecast")(forecast.forecast)
 app.command("predict")(forecast.predict)
+app.command("inspect")(inspect.inspect)
 app.command("cells")(cells.cells)
 app.command("show")(show.show)
 app.add_typer(data.app, name="data")
