@@ -221,7 +221,7 @@ def _too_fast(found: Inspection) -> Iterator[Rest]:
         at = int(np.flatnonzero(~np.isfinite(loss))[0])
         text = f"the loss is no longer a number from note {at + 1} on."
     else:
-        first, last = float(np.median(loss[:3])), float(np.median(loss[-len(loss) // 4 :]))
+        first, last = float(loss[0]), float(np.median(loss[-len(loss) // 4 :]))
         update = course.column("update")
         size = float(np.median(update)) if len(update) else 0.0
         worse = last > 3 * first or float(loss.max()) > 20 * first
@@ -270,7 +270,7 @@ RULES: dict[str, Rule] = {
 """Every verdict there is, in the order in which they are told."""
 
 HIDES: dict[str, tuple[str, ...]] = {
-    "same units": ("unused", "vanishes", "dead units", "forgets"),
+    "same units": ("unused", "vanishes", "dead units", "forgets", "learning rate too high"),
     "unused": ("vanishes",),
 }
 """Verdicts that say no more than another one has said."""

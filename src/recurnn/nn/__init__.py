@@ -3,6 +3,7 @@
 from recurnn.nn.bidirectional import Bidirectional
 from recurnn.nn.conv import ConvLSTM
 from recurnn.nn.convert import convert
+from recurnn.nn.draw import Dropout
 from recurnn.nn.dropin import GRU, LSTM, RNN
 from recurnn.nn.recurrent import Recurrent
 from recurnn.nn.results import LayerResult
@@ -11,5 +12,5 @@ from recurnn.nn.steps import GRUCell, LSTMCell, RNNCell
 
 __all__ = [
     "Recurrent", "Bidirectional", "Stack", "ConvLSTM", "LayerResult",
-    "RNN", "GRU", "LSTM", "RNNCell", "GRUCell", "LSTMCell", "convert",
+    "RNN", "GRU", "LSTM", "RNNCell", "GRUCell", "LSTMCell", "Dropout", "convert",
 ]  # fmt: skip

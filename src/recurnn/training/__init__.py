@@ -17,6 +17,7 @@ from recurnn.training.objective import (
     Supervised,
 )
 from recurnn.training.plan import OPTIMIZERS, Plan
+from recurnn.training.processes import is_main
 from recurnn.training.run import Run
 from recurnn.training.saves import Saves
 from recurnn.training.schedules import SCHEDULES, Decay, Plateau, Position, Warmup
@@ -24,7 +25,7 @@ from recurnn.training.schedules import SCHEDULES, Decay, Plateau, Position, Warm
 __all__ = [
     "fit", "Plan", "Clip", "Saves", "evaluate", "mean_loss",
     "History", "Epoch", "Update", "Watch", "Run", "TrainingError", "NonFiniteWarning",
-    "LogFile", "TensorBoard",
+    "LogFile", "TensorBoard", "is_main",
     "Batch", "Batches", "Objective", "Outcome", "Supervised", "Metric", "detached",
     "Decay", "Plateau", "Position", "Warmup",
     "LOSSES", "METRICS", "OPTIMIZERS", "SCHEDULES",
