@@ -25,8 +25,6 @@ class Seen:
         cell: the cell.
         reverse: whether it ran from the last step to the first.
         lengths: real steps of each row, [B], or None.
-        steps: T.
-        rows: B.
         x: its input, [T, B, I].
         weights: by name, or as a binding.
         values: states and gates at every step by name, [T, B, its size], as far as wanted.
@@ -36,12 +34,20 @@ class Seen:
     cell: Cell
     reverse: bool
     lengths: Tensor | None
-    steps: int
-    rows: int
     x: Tensor
     weights: Mapping[str, Tensor] | Bound
     values: dict[str, Tensor] = field(default_factory=dict)
     norms: GradientNorms | None = None
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return int(self.x.shape[0])
+
+    @property
+    def rows(self) -> int:
+        """B."""
+        return int(self.x.shape[1])
 
 
 class Recorder(Protocol):
@@ -60,13 +66,13 @@ _now: tuple[Recorder, int] | None = None
 
 def recorder() -> Recorder | None:
     """The recorder that is on in this thread, or None."""
-    if _now is None or _now[1] != threading.get_ident():
+    if _now is None:
         return None
     if torch.compiler.is_compiling():
         raise ConfigError(
             "recorder: torch.compile cannot be looked into.\n  Record the model itself."
         )
-    return _now[0]
+    return _now[0] if _now[1] == threading.get_ident() else None
 
 
 @contextmanager

@@ -167,7 +167,7 @@ def scan(
         )  # fmt: skip
     if watch is not None:
         values = {k: trace[k].detach() for k in others_wanted}
-        watch.saw(Seen(cell, reverse, lengths, *x.shape[:2], x, weights, values, gradient_norms))
+        watch.saw(Seen(cell, reverse, lengths, x, weights, values, gradient_norms))
     return ScanResult(
         trace[cell.output],
         last,

@@ -16,8 +16,9 @@ KEEPS = {
     "lstm": {"c": "f"}, "peephole-lstm": {"c": "f"}, "coupled-lstm": {"c": "1 − i"},
     "projected-lstm": {"c": "f"}, "layernorm-lstm": {"c": "f"}, "multiplicative-lstm": {"c": "f"},
     "gru": {"h": "z"}, "reset-before-gru": {"h": "z"}, "layernorm-gru": {"h": "1 − z"},
-    "mgu": {"h": "1 − f"}, "ugrnn": {"h": "g"}, "minimal-rnn": {"h": "u"}, "light-ru": {"h": "1 − f"},
-    "ran": {"c": "f"}, "sru": {"c": "f"}, "qrnn": {"c": "f"}, "min-gru": {"h": "1 − z"},
+    "mgu": {"h": "1 − f"}, "ugrnn": {"h": "g"}, "minimal-rnn": {"h": "u"},
+    "light-ru": {"h": "1 − f"}, "ran": {"c": "f"}, "sru": {"c": "f"}, "qrnn": {"c": "f"},
+    "min-gru": {"h": "1 − z"},
     "mut1": {"h": "1 − z"}, "elman": {}, "jordan": {}, "indrnn": {},
 }  # fmt: skip
 

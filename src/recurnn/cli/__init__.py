@@ -1,4 +1,4 @@
-"""The command line: ``recurnn forecast``, ``predict``, ``inspect``, ``cells``, ``show``, ``data``."""
+"""The command line: ``recurnn forecast``, ``predict``, ``inspect``, ``cells``, ``show``…"""
 
 from __future__ import annotations
 

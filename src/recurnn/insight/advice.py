@@ -138,7 +138,7 @@ def of_the_bias(found: Inspection, layer: str) -> tuple[str, ...]:
 
 def spectral_radius(found: Inspection, layer: str) -> float | None:
     """Of the only recurrent matrix of a layer; None where it has several, or none."""
-    cell, weights = cell_and_weights(found.record[layer])
+    _, weights = cell_and_weights(found.record[layer])
     square = [
         w for k, w in weights.items()
         if k.startswith("U") and w.dim() == 2 and w.shape[0] == w.shape[1]
@@ -146,4 +146,3 @@ def spectral_radius(found: Inspection, layer: str) -> float | None:
     if len(square) != 1:
         return None
     return float(np.abs(np.linalg.eigvals(square[0].numpy())).max())
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,11 +68,12 @@ class LastStep(nn.Module):
     Args:
         cell: of the layer.
         outputs: size of the result.
+        engine: as in `recurnn.scan`.
     """
 
-    def __init__(self, cell: cells.Cell, outputs: int = 1) -> None:
+    def __init__(self, cell: cells.Cell, outputs: int = 1, *, engine: str = "auto") -> None:
         super().__init__()
-        self.layer = Recurrent(cell, batch_first=True)
+        self.layer = Recurrent(cell, batch_first=True, engine=engine)
         self.head = nn.Linear(cell.output_size, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -128,8 +130,11 @@ class Comparison:
         first = {name: first[name] for name in dict.fromkeys(t.name for t in self.trained)}
         yield "sigmoid-repeated", f.sigmoid_figure()
         yield "gradient-against-lag", self._sweeps(first)
-        yield "gradient-before-training", self._gradient(
-            "Gradient before training", {name: t.before for name, t in first.items()}
+        yield (
+            "gradient-before-training",
+            self._gradient(
+                "Gradient before training", {name: t.before for name, t in first.items()}
+            ),
         )
         for clipped, words in ((True, "with clipping"), (False, "without clipping")):
             flows = {
@@ -138,8 +143,9 @@ class Comparison:
                 if (t.clip is not None) == clipped and t.after is not None
             }
             if flows:
-                yield f"gradient-after-training-{words.replace(' ', '-')}", self._gradient(
-                    f"Gradient after training {words}", flows
+                yield (
+                    f"gradient-after-training-{words.replace(' ', '-')}",
+                    self._gradient(f"Gradient after training {words}", flows),
                 )
         yield "losses", self._along("Loss", "loss", "mean squared error")
         yield "norms", self._along("Norm of the gradient", "gradient", "‖gradient‖")
@@ -265,7 +271,9 @@ def _one(
 ) -> Trained:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
-        options = {"proj_size": max(1, hidden_size // 2)} if name == "projected-lstm" else {}
+        options: dict[str, Any] = (
+            {"proj_size": max(1, hidden_size // 2)} if name == "projected-lstm" else {}
+        )
         network = LastStep(cells.CELLS[name](2, hidden_size, **options))
     T = test.x.shape[1]
     subject = Subject(network, test.x[:32], test.y[:32], name=name, lag=T - 1)

@@ -1,4 +1,4 @@
-"""How fast a curve over lags falls or grows: `Decay`, fitted so that a few odd lags do not count."""
+"""How fast a curve over lags falls or grows: `Decay`, which a few odd lags do not move."""
 
 from __future__ import annotations
 

@@ -13,7 +13,13 @@ from plotly.subplots import make_subplots
 from recurnn.insight.figure import COLOURS, Bars, Figure, Heatmap, Lines, Panels
 
 GREY = "rgba(128,128,128,0.75)"
-SIGNED = [[0.0, "#b2552c"], [0.25, "#e0a184"], [0.5, "#f4f4f2"], [0.75, "#86b4d8"], [1.0, "#23679b"]]
+SIGNED = [
+    [0.0, "#b2552c"],
+    [0.25, "#e0a184"],
+    [0.5, "#f4f4f2"],
+    [0.75, "#86b4d8"],
+    [1.0, "#23679b"],
+]
 
 
 def draw(figure: Figure) -> go.Figure:
@@ -86,9 +92,7 @@ def _lines(made: go.Figure, figure: Lines, where: dict[str, Any]) -> None:
     made.update_xaxes(
         title_text=figure.x, range=figure.limits, **_scale(across, figure.log_x), **where
     )
-    made.update_yaxes(
-        title_text=figure.y, range=figure.limits, **_scale(up, figure.log_y), **where
-    )
+    made.update_yaxes(title_text=figure.y, range=figure.limits, **_scale(up, figure.log_y), **where)
 
 
 def _marks(made: go.Figure, figure: Lines, where: dict[str, Any]) -> None:
@@ -103,8 +107,8 @@ def _marks(made: go.Figure, figure: Lines, where: dict[str, Any]) -> None:
     for at, word in figure.bands:
         made.add_hline(y=at, line=line, **where)
         made.add_annotation(
-            x=0.88, y=_place(at, figure.log_y), xref="x domain", yref="y", text=word, xanchor="right",
-            yanchor="bottom", showarrow=False, font={"size": 11}, **where,
+            x=0.88, y=_place(at, figure.log_y), xref="x domain", yref="y", text=word,
+            xanchor="right", yanchor="bottom", showarrow=False, font={"size": 11}, **where,
         )  # fmt: skip
 
 

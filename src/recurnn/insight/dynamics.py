@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,16 +42,16 @@ def lyapunov(
     does a gradient on its way back: chaos. Below zero they meet, and the past is forgotten. The
     method is that of Benettin et al. 1980: tangent vectors go along with the state, by
     Jacobian-vector products of the reference step in float64, and are made orthogonal at every
-    step; the exponents are the means of the logarithms of their growth.
+    step; the exponents are the means of the logarithms of their growth, over steps and rows.
 
     Args:
         layer: a cell, a `recurnn.nn.Recurrent`, a drop-in of one layer and direction, or a layer
             of a `Record`.
-        x: inputs that drive it, [T, 1, I], used again from the start when they end; zeros by
+        x: inputs that drive it, [T, B, I], used again from the start when they end; zeros by
             default, which show what the cell does by itself.
-        state: the states that it begins with, one row; small random ones by default.
+        state: the states that it begins with, each [B, its size]; small random ones by default.
         exponents: how many, the largest first.
-        steps: how many steps are averaged over.
+        steps: how many steps are averaged over, in each row.
         transient: steps before those, in which the state comes to where it stays.
 
     Returns:
@@ -81,14 +81,15 @@ def lyapunov(
     if steps < 1 or transient < 0:
         raise ConfigError(f"lyapunov: steps is {steps}, transient {transient}; expected ≥ 1, ≥ 0.")
     random = torch.Generator().manual_seed(0)
-    Q = torch.linalg.qr(torch.randn(n, exponents, generator=random, dtype=torch.float64))[0]
+    begin = torch.randn(n, exponents, generator=random, dtype=torch.float64)
     growth = torch.zeros(exponents, dtype=torch.float64)
     with _few_threads(n * exponents):
-        for t, turned in enumerate(_along(cell, weights, x, state, Q.T, steps + transient)):
-            Q, R = torch.linalg.qr(turned.T)
-            turned.copy_(Q.T)
+        for t, turned in enumerate(_along(cell, weights, x, state, begin.T, steps + transient)):
+            Q, R = torch.linalg.qr(turned.mT)
+            turned.copy_(Q.mT)
             if t >= transient:
-                growth += R.diagonal().abs().clamp(min=1e-300).log()
+                grown = R.diagonal(dim1=1, dim2=2).abs().clamp(min=1e-300).log()
+                growth += grown.mean(0)
     found: Array = np.sort((growth / steps).numpy())[::-1]
     return found
 
@@ -109,7 +110,7 @@ def singular_values(
     Args:
         layer: a cell, a `recurnn.nn.Recurrent`, a drop-in of one layer and direction, or a layer
             of a `Record`.
-        x: inputs, [T, 1, I].
+        x: inputs, [T, B, I], of which the first row counts.
         state: the states at the first step, one row; zeros by default.
         lags: numbers of steps; by default about eight up to T, evenly on a logarithmic scale.
         count: how many singular values, the largest first.
@@ -122,14 +123,16 @@ def singular_values(
     if n > _LARGEST:
         raise ConfigError(f"singular_values: {n} states; {_LARGEST} at most, for they are exact.")
     wanted = spread_lags(100 if x is None else x.shape[0]) if lags is None else sorted(lags)
-    start = named_state(cell, _input(cell, x), state, "state")
+    x = None if x is None else x[:, :1]
+    start = state
     if start is None:
         start = {k: torch.zeros(1, cell.sizes[v]) for k, v in cell.states.items()}
     columns = [f"s{i + 1}" for i in range(min(count, n))]
     rows, scale = [], 0.0
-    product = torch.eye(n, dtype=torch.float64)
+    begin = torch.eye(n, dtype=torch.float64)
     with _few_threads(n * n):
-        for t, product in enumerate(_along(cell, weights, x, start, product, wanted[-1]), start=1):
+        along = _along(cell, weights, x, start, begin, wanted[-1])
+        for t, (product,) in enumerate(along, start=1):
             largest = float(product.abs().max())
             if largest > 0:  # so that a long product neither vanishes nor overflows
                 product.div_(largest)
@@ -165,46 +168,69 @@ def cell_and_weights(layer: nn.Module | Layer) -> tuple[Cell, dict[str, Tensor]]
     return cell, {k: w.detach().cpu().double() for k, w in weights.items()}
 
 
-def _input(cell: Cell, x: Tensor | None) -> Tensor:
+def _input(cell: Cell, x: Tensor | None, rows: int = 1) -> Tensor:
     if x is None:
-        return torch.zeros(1, 1, cell.input_size)
+        return torch.zeros(1, rows, cell.input_size)
     check_input(cell, x)
-    return x[:, :1]
+    return x
 
 
 def _along(
     cell: Cell, weights: dict[str, Tensor], x: Tensor | None, state: State | None,
     tangents: Tensor, steps: int,
 ) -> Iterator[Tensor]:  # fmt: skip
-    """The tangents [K, n] after each step; what the caller makes of them goes on."""
+    """The tangents of each row [B, K, n] after each step; what the caller makes of them goes on.
+
+    Args:
+        tangents: that every row begins with, [K, n].
+    """
     if cell.inputs:
         raise ConfigError(
             f"The {type(cell).__name__} has inputs beside x: {', '.join(cell.inputs)}.\n"
             "  Its step is not a map of its states alone."
         )
-    inputs = _input(cell, x).detach().cpu().double()
-    start = named_state(cell, _input(cell, x), state, "state")
+    state = None if state is None else _doubled(state)
+    inputs = _input(cell, x, _rows_of(state)).detach().cpu().double()
+    start = named_state(cell, inputs, state, "state")
+    B, K = inputs.shape[1], len(tangents)
     sizes = [cell.sizes[letter] for letter in cell.states.values()]
     random = torch.Generator().manual_seed(1)
     s = (
-        torch.cat([v.detach().cpu().double() for v in start.values()], dim=1)
+        torch.cat(list(start.values()), dim=1)
         if start is not None
-        else 0.1 * torch.randn(1, sum(sizes), generator=random, dtype=torch.float64)
+        else 0.1 * torch.randn(B, sum(sizes), generator=random, dtype=torch.float64)
     )
     p = cell.bind(weights)
-    K = len(tangents)
 
     def step(*states: Tensor) -> dict[str, Tensor]:
         values = cell.apply_step(p, now, *states)
         return {k: values[k] for k in cell.states}
 
+    moved = tangents.expand(B, *tangents.shape).clone()
     for t in range(steps):
-        now = inputs[t % len(inputs)].expand(K, -1)
-        rows = s.expand(K, -1).contiguous().split(sizes, dim=1)
-        after, turned = push(step, rows, tangents.split(sizes, dim=1))
-        s = torch.cat(list(after.values()), dim=1)[:1]
-        tangents = torch.cat(list(turned.values()), dim=1)
-        yield tangents
+        now = inputs[t % len(inputs)].repeat_interleave(K, dim=0)
+        rows = torch.split(s.repeat_interleave(K, dim=0), sizes, dim=1)
+        after, turned = push(step, rows, torch.split(moved.flatten(0, 1), sizes, dim=1))
+        s = torch.cat(list(after.values()), dim=1)[::K]
+        moved = torch.cat(list(turned.values()), dim=1).reshape(B, K, -1)
+        yield moved
+
+
+def _doubled(state: State) -> State:
+    """The states in float64, in the form that they were given in."""
+    if isinstance(state, Tensor):
+        return state.detach().cpu().double()
+    if isinstance(state, Mapping):
+        return {k: s.detach().cpu().double() for k, s in state.items()}
+    return [s.detach().cpu().double() for s in state]
+
+
+def _rows_of(state: State | None) -> int:
+    if state is None:
+        return 1
+    parts = [state] if isinstance(state, Tensor) else state
+    first = next(iter(parts.values() if isinstance(parts, Mapping) else parts))
+    return int(first.shape[0])
 
 
 @contextmanager

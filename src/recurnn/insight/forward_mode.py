@@ -6,10 +6,13 @@ import functools
 import importlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+
+dual: Any = forward_ad  # torch gives these functions no types
 
 
 def push(
@@ -28,12 +31,11 @@ def push(
         Its results, and the tangent of each: zeros where none arrives.
     """
     _load()
-    with torch.no_grad(), forward_ad.dual_level():  # type: ignore[no-untyped-call]
+    with torch.no_grad(), dual.dual_level():
         duals = [
-            v if t is None else forward_ad.make_dual(v, t)
-            for v, t in zip(values, tangents, strict=True)
+            v if t is None else dual.make_dual(v, t) for v, t in zip(values, tangents, strict=True)
         ]
-        parts = {k: forward_ad.unpack_dual(v) for k, v in function(*duals).items()}
+        parts = {k: dual.unpack_dual(v) for k, v in function(*duals).items()}
         found = {k: part.primal.clone() for k, part in parts.items()}
         moved = {
             k: torch.zeros_like(part.primal) if part.tangent is None else part.tangent.clone()

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,10 +98,8 @@ def measured(subject: Subject, record: Record, step: int | None = None) -> dict[
             scale = _SMALLER
             backward(subject.module, loss * scale)
     # Of one loss a row nobody knows where it enters: lags then count from the end of each scan.
-    if losses.dim() == 1:
-        at = None
-    else:
-        at = subject.steps - 1 if step is None else step % subject.steps
+    step = subject.steps - 1 if step is None else step % subject.steps
+    at = None if losses.dim() == 1 else step
     return {layer.name: _flow(layer, at, scale) for layer in record}
 
 
@@ -127,7 +126,7 @@ def sweep(subject: Subject, lags: Sequence[int] | None = None) -> pd.DataFrame:
 
 def spread_lags(most: int, count: int = 8) -> list[int]:
     """Lags from 1 to the largest, about evenly on a logarithmic scale."""
-    return sorted({int(round(v)) for v in np.geomspace(1, max(1, most), count)})
+    return sorted({round(float(v)) for v in np.geomspace(1, max(1, most), count)})
 
 
 def backward(module: nn.Module, loss: Tensor) -> None:
@@ -151,7 +150,7 @@ def undisturbed(module: nn.Module, *, training: bool = False) -> Iterator[None]:
     """
     modes = {m: m.training for m in module.modules()}
     buffers = {k: b.clone() for k, b in module.named_buffers()}
-    carried = {m: m._carried for m in module.modules() if hasattr(m, "_carried")}
+    carried: dict[Any, Any] = {m: m._carried for m in module.modules() if hasattr(m, "_carried")}
     devices = [p.device for p in module.parameters() if p.is_cuda][:1]
     module.train(training)
     try:

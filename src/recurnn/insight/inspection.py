@@ -23,7 +23,7 @@ from recurnn.subject import Subject
 
 Array = NDArray[np.float64]
 _MOST_STATES = 512  # of which products of Jacobians are computed
-_EXPONENT_STEPS = 300
+_EXPONENT_STEPS, _EXPONENT_ROWS = 100, 8
 
 
 @dataclass
@@ -162,12 +162,12 @@ def _dynamics(layer: Layer, found: Inspection) -> None:
     if cell.inputs:
         return
     n = sum(cell.sizes[letter] for letter in cell.states.values())
-    x = torch.cat([call.x[:, :1].detach() for call in layer.calls])
+    x = torch.cat([call.x[:, :_EXPONENT_ROWS].detach() for call in layer.calls])
     if layer.lengths is not None:
         x = x[: max(1, int(layer.lengths[0]))]
     x = x.flip(0) if layer.reverse else x
     found.exponents[layer.name] = lyapunov(
-        layer, x, exponents=min(2, n), steps=_EXPONENT_STEPS, transient=min(100, 2 * len(x))
+        layer, x, exponents=min(2, n), steps=_EXPONENT_STEPS, transient=min(50, len(x))
     )
     if n <= _MOST_STATES and len(x) > 1:
         found.singular[layer.name] = singular_values(layer, x)

@@ -56,7 +56,8 @@ class Monitor(Watch):
         >>> class Network(torch.nn.Module):
         ...     def __init__(self):
         ...         super().__init__()
-        ...         self.rnn, self.head = recurnn.nn.GRU(1, 8, batch_first=True), torch.nn.Linear(8, 1)
+        ...         self.rnn = recurnn.nn.GRU(1, 8, batch_first=True)
+        ...         self.head = torch.nn.Linear(8, 1)
         ...     def forward(self, x): return self.head(self.rnn(x)[0][:, -1])
         >>> monitor = recurnn.insight.Monitor(every=2)
         >>> history = fit(Network(), Adding(), None, Plan(batch_size=16, epochs=2), watch=monitor)

@@ -106,7 +106,9 @@ class Page:
 
         right = [k > 0 and len(head) > 2 for k in range(len(head))]
         lines = ["".join(cell("th", h, r) for h, r in zip(head, right, strict=True))]
-        lines += ["".join(cell("td", v, r) for v, r in zip(row, right, strict=True)) for row in rows]
+        lines += [
+            "".join(cell("td", v, r) for v, r in zip(row, right, strict=True)) for row in rows
+        ]
         body = "".join(f"<tr>{line}</tr>" for line in lines)
         self._parts.append(f'<div class="scroll"><table>{body}</table></div>')
 

@@ -19,7 +19,11 @@ HOW = ("hide", "exchange")
 
 
 def occlusion(
-    subject: Subject, lags: Sequence[int] | None = None, *, how: str | None = None, width: int | None = None
+    subject: Subject,
+    lags: Sequence[int] | None = None,
+    *,
+    how: str | None = None,
+    width: int | None = None,
 ) -> pd.DataFrame:
     """How much the prediction changes when the input k steps before the end is altered.
 
@@ -156,7 +160,7 @@ def every_lag(steps: int, most: int = 60) -> list[int]:
     """Every lag of a sequence, or some evenly spread where there are more than `most`."""
     if steps <= most:
         return list(range(steps))
-    return sorted({int(round(v)) for v in np.linspace(0, steps - 1, most)})
+    return sorted({round(float(v)) for v in np.linspace(0, steps - 1, most)})
 
 
 def _mean(x: Tensor) -> Tensor:
@@ -165,9 +169,11 @@ def _mean(x: Tensor) -> Tensor:
 
 
 def _with(subject: Subject, x: Tensor, instead: Tensor, lag: int, width: int) -> Tensor:
-    """x [B, T, ...] with the steps lag … lag + width − 1 back from each row's last replaced."""
+    """Rows with the steps lag … lag + width − 1 back from their end replaced."""
     B, T = x.shape[:2]
-    last = torch.full((B, 1), T - 1) if subject.lengths is None else subject.lengths.unsqueeze(1) - 1
+    last = (
+        torch.full((B, 1), T - 1) if subject.lengths is None else subject.lengths.unsqueeze(1) - 1
+    )
     back = last.to(x.device) - torch.arange(T, device=x.device)
     there = ((back >= lag) & (back < lag + width)).reshape(B, T, *[1] * (x.dim() - 2))
     return torch.where(there, instead, x)

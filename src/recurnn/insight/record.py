@@ -21,7 +21,7 @@ class Layer:
     """One recurrent layer, in one direction, with everything it did while the record was on.
 
     Attributes:
-        name: where it is in the model; of a layer of several, with torch's tail: ``rnn.l1_reverse``.
+        name: where it is in the model; of one of several, with torch's tail: ``rnn.l1_reverse``.
         calls: its scans, in order. Steps of several calls are laid end to end.
     """
 

@@ -12,7 +12,7 @@ import numpy as np
 from recurnn.errors import DataError
 from recurnn.insight import figures as f
 from recurnn.insight.advice import number, percent
-from recurnn.insight.figure import Figure
+from recurnn.insight.figure import Figure, Heatmap
 from recurnn.insight.inspection import Inspection
 from recurnn.insight.page import Page
 from recurnn.insight.record import Layer
@@ -132,7 +132,7 @@ def _shown(found: Inspection, layer: Layer) -> list[str]:
     first = [keep.gate] if keep is not None else []
     names = list(dict.fromkeys([*first, layer.cell.output, *layer.values]))
     room = _MOST_PLACES / len(found.flows)
-    kept = []
+    kept: list[str] = []
     for name in names:
         T, _, H = layer.values[name].shape
         room -= min(T, _MOST_STEPS) * H
@@ -148,7 +148,7 @@ def _last_steps(layer: Layer, name: str) -> Figure:
     if z.shape[1] <= _MOST_STEPS:
         return figure
     first = z.shape[1] - _MOST_STEPS
-    return f.Heatmap(
+    return Heatmap(
         figure.title, figure.x, figure.y, z[:, first:], columns=range(first, z.shape[1]),
         low=figure.low, high=figure.high, signed=figure.signed, value=figure.value,
         note=f"{figure.note} The last {_MOST_STEPS} steps.",
@@ -189,7 +189,9 @@ def _numbers(found: Inspection) -> tuple[list[str], list[list[Any]]]:
     for name, flow in found.flows.items():
         decay, report = flow.decay, found.gates[name]
         exponent = found.exponents.get(name)
-        horizon = "–" if report.keep is None else f"{number(float(np.median(report.horizon)))} steps"
+        horizon = (
+            "–" if report.keep is None else f"{number(float(np.median(report.horizon)))} steps"
+        )
         rate = "–" if math.isnan(decay.rate) else f"× {decay.rate:.3f}"
         rows.append([
             name, rate, number(decay.half_life), number(decay.steps_until(0.01)),

@@ -64,7 +64,7 @@ def roles_of(cell: Cell) -> Roles:
         values = _step(cell, scale=8.0)[0]
         kinds = {k: _kind(values[k]) for k in (*cell.states, *cell.gates)}
         values, slopes = _step(cell, scale=1.0, cut=True)
-    keeps = {}
+    keeps: dict[str, Keep] = {}
     for state, slope in slopes.items():
         for gate in (k for k in cell.gates if kinds[k] == "gate"):
             for inverted in (False, True):
@@ -94,12 +94,11 @@ def _step(
     x, states = drawn(_ROWS, cell.input_size), {k: drawn(_ROWS, n) for k, n in sizes.items()}
     if not cut:
         return cell.apply_step(p, x, *states.values()), {}
-    slopes, values = {}, {}
+    slopes: dict[str, Tensor] = {}
+    values: dict[str, Tensor] = {}
     for state in states:
         tangents = [torch.ones_like(s) if k == state else None for k, s in states.items()]
-        values, turned = push(
-            lambda *s: cell.apply_step(p, x, *s), list(states.values()), tangents
-        )
+        values, turned = push(lambda *s: cell.apply_step(p, x, *s), list(states.values()), tangents)
         slopes[state] = turned[state]
     return values, slopes
 

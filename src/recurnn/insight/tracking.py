@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 Features = Mapping[str, ArrayLike]
 """Name to one value a step, [T] or [B, T]; or to several columns, [T, K] or [B, T, K]."""
 
-QUOTES = "\"“”«»„"
+QUOTES = '"“”«»„'
 _OPENING, _CLOSING = "([{", ")]}"
 
 
@@ -74,7 +74,7 @@ def tracking(
 
 
 def text_features(text: str) -> dict[str, Array]:
-    """Features of every character of a text: what a character model may have to keep track of.
+    r"""Features of every character of a text: what a character model may have to keep track of.
 
     Returns:
         By name, [len(text)]: ``position in line``, ``position in word``, ``inside quotes``,
@@ -84,7 +84,7 @@ def text_features(text: str) -> dict[str, Array]:
     Example:
         >>> text_features('a ("b") c')["inside quotes"].tolist()
         [0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
-        >>> text_features("ab\\ncde")["position in line"].tolist()
+        >>> text_features("ab\ncde")["position in line"].tolist()
         [0.0, 1.0, 2.0, 0.0, 1.0, 2.0]
     """
     line, word, depth, quoted = 0, 0, 0, False

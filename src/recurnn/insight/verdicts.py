@@ -126,9 +126,9 @@ def _saturated(found: Inspection) -> Iterator[Rest]:
             if shut + wide <= _MOST_STUCK and not switches:
                 continue
             text = (
-                f"gate {gate} is below .05 at {percent(float(values.shut.mean()))} and above .95 at "
-                f"{percent(float(values.open.mean()))} of all steps; {percent(shut + wide)} of its "
-                "units never leave there."
+                f"gate {gate} is below .05 at {percent(float(values.shut.mean()))} and above .95 "
+                f"at {percent(float(values.open.mean()))} of all steps; {percent(shut + wide)} of "
+                "its units never leave there."
             )
             yield text, why.against_saturation(found, layer, gate, switches=switches), layer
 
@@ -172,7 +172,9 @@ def _unscaled(found: Inspection) -> Iterator[Rest]:
     x = found.subject.x
     if not x.is_floating_point():
         return
-    flat = x.detach().double().reshape(-1, x.shape[-1]) if x.dim() > 2 else x.double().reshape(-1, 1)
+    flat = (
+        x.detach().double().reshape(-1, x.shape[-1]) if x.dim() > 2 else x.double().reshape(-1, 1)
+    )
     columns = flat.cpu().numpy()
     mean, std = columns.mean(axis=0), columns.std(axis=0)
     size = np.sqrt(np.square(columns).mean(axis=0))
