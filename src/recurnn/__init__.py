@@ -10,6 +10,7 @@ from recurnn.explain import explain
 from recurnn.norms import GradientNorms
 from recurnn.scan import ScanResult, scan
 from recurnn.stepper import Stepper, stepper
+from recurnn.subject import Subject
 
 if TYPE_CHECKING:
     from recurnn.models import Forecaster
@@ -28,6 +29,7 @@ __all__ = [
     "GradientNorms",
     "ScanResult",
     "Stepper",
+    "Subject",
     "__version__",
 ]
 
@@ -38,4 +40,8 @@ def __getattr__(name: str) -> Any:
         from recurnn.models import Forecaster
 
         return Forecaster
+    if name == "insight":
+        import importlib
+
+        return importlib.import_module("recurnn.insight")
     raise AttributeError(f"module 'recurnn' has no attribute {name!r}")

@@ -29,6 +29,7 @@ from recurnn.clipping import Clipping, GradientClip, clipping_of
 from recurnn.compiler import Binding, Bound, Compiled, Extra, Given
 from recurnn.errors import ConfigError, EngineError, one_of
 from recurnn.norms import GradientNorms
+from recurnn.recorder import Recorder, Seen, recorder
 from recurnn.reference import Frame, reference, reference_by_segments
 
 log = logging.getLogger("recurnn")
@@ -140,6 +141,9 @@ def scan(
     lengths = check_lengths(cell, x, lengths)
     reset = check_reset(cell, x, reset)
     others = check_inputs(cell, x, inputs)
+    watch = recorder()
+    if watch is not None and watch.norms and gradient_norms is None:
+        gradient_norms = GradientNorms()
     if gradient_norms is not None:
         _begin(gradient_norms, cell, x)
     clipping = None
@@ -148,7 +152,8 @@ def scan(
         clipping = clipping_of(clip_gradient, units, x, lengths, reset, reverse=reverse)
     states = tuple(cell.states) if return_states == "all" else ()
     gates = cell.gates if return_gates else ()
-    wanted = tuple(dict.fromkeys([cell.output, *states, *gates]))
+    others_wanted = () if watch is None else _watched(watch, cell)
+    wanted = tuple(dict.fromkeys([cell.output, *states, *gates, *others_wanted]))
     bound = weights if isinstance(weights, Bound) else None
     more = _more(others, gradient_norms, clipping)
     number = find_kernel(cell, x, engine, wanted, bound, more=more)
@@ -169,12 +174,20 @@ def scan(
             extra=Extra(gradient_norms, None if clipping is None else clipping.limit, clipping),
             sparse=memory == "low",
         )  # fmt: skip
+    if watch is not None:
+        values = {k: trace[k].detach() for k in others_wanted}
+        watch.saw(Seen(cell, reverse, lengths, x, weights, values, gradient_norms))
     return ScanResult(
         trace[cell.output],
         last,
         {name: trace[name] for name in states} if states else None,
         {name: trace[name] for name in gates} if return_gates else None,
     )
+
+
+def _watched(watch: Recorder, cell: Cell) -> tuple[str, ...]:
+    """The states and gates that a recorder wants to see."""
+    return (*(cell.states if watch.states else ()), *(cell.gates if watch.gates else ()))
 
 
 def autocast_on(device: str) -> bool:

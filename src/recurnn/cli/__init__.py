@@ -1,4 +1,4 @@
-"""The command line: ``recurnn forecast``, ``predict``, ``cells``, ``show``, ``tasks``, ``data``."""
+"""The command line: ``recurnn forecast``, ``predict``, ``inspect``, ``tasks``, ``cells``, …"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from recurnn.cli import cells, data, forecast, show, tasks
+from recurnn.cli import cells, data, forecast, inspect, show, tasks
 from recurnn.errors import RecurnnError
 from recurnn.training import is_main
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("forecast")(forecast.forecast)
 app.command("predict")(forecast.predict)
+app.command("inspect")(inspect.inspect)
 app.command("cells")(cells.cells)
 app.command("show")(show.show)
 app.command("tasks")(tasks.tasks)
