@@ -11,7 +11,7 @@ from recurnn.scan import ScanResult, scan
 from recurnn.stepper import Stepper, stepper
 
 if TYPE_CHECKING:
-    from recurnn.models import Forecaster
+    from recurnn.models import Forecaster, LanguageModel
 
 __version__ = "0.1.0"
 
@@ -23,6 +23,7 @@ __all__ = [
     "stepper",
     "explain",
     "Forecaster",
+    "LanguageModel",
     "GradientNorms",
     "ScanResult",
     "Stepper",
@@ -32,8 +33,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Whoever wants a layer does not wait for pandas and statsmodels.
-    if name == "Forecaster":
-        from recurnn.models import Forecaster
+    if name in ("Forecaster", "LanguageModel"):
+        from recurnn import models
 
-        return Forecaster
+        return getattr(models, name)
     raise AttributeError(f"module 'recurnn' has no attribute {name!r}")

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from training.test_loop import Pairs, line, linear
 
 from recurnn.errors import ConfigError
 from recurnn.training import Averaging, Plan, Run, Update, Watch, fit, mean_loss
+from training.test_loop import Pairs, line, linear
 
 SGD = {"optimizer": "sgd", "learning_rate": 0.05, "batch_size": 8, "clip": None, "patience": None}
 
@@ -37,9 +37,7 @@ def test_training_itself_is_the_same_with_and_without():
         watch = Weights()
         fit(linear(), line(0), line(1), Plan(epochs=4, averaging=averaging, **SGD), watch=watch)
         seen.append(watch.seen)
-    assert all(
-        i == j and torch.equal(a, b) for (i, a), (j, b) in zip(*seen, strict=True)
-    )
+    assert all(i == j and torch.equal(a, b) for (i, a), (j, b) in zip(*seen, strict=True))
 
 
 def test_the_mean_is_what_is_validated_and_it_is_better_than_a_noisy_walk():

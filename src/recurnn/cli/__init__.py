@@ -1,4 +1,4 @@
-"""The command line: ``recurnn forecast``, ``predict``, ``cells``, ``show``, ``data``."""
+"""The command line: ``recurnn forecast``, ``predict``, ``lm``, ``cells``, ``show``, ``data``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from recurnn.cli import cells, data, forecast, show
+from recurnn.cli import cells, data, forecast, lm, show
 from recurnn.errors import RecurnnError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("predict")(forecast.predict)
 app.command("cells")(cells.cells)
 app.command("show")(show.show)
 app.add_typer(data.app, name="data")
+app.add_typer(lm.app, name="lm")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
