@@ -4,6 +4,7 @@ from recurnn.nn.bidirectional import Bidirectional
 from recurnn.nn.conv import ConvLSTM
 from recurnn.nn.convert import convert
 from recurnn.nn.dropin import GRU, LSTM, RNN
+from recurnn.nn.output import LinearCrossEntropy, linear_cross_entropy
 from recurnn.nn.recurrent import Recurrent
 from recurnn.nn.results import LayerResult
 from recurnn.nn.stack import Stack
@@ -12,4 +13,5 @@ from recurnn.nn.steps import GRUCell, LSTMCell, RNNCell
 __all__ = [
     "Recurrent", "Bidirectional", "Stack", "ConvLSTM", "LayerResult",
     "RNN", "GRU", "LSTM", "RNNCell", "GRUCell", "LSTMCell", "convert",
+    "LinearCrossEntropy", "linear_cross_entropy",
 ]  # fmt: skip
