@@ -43,6 +43,14 @@ class ModelFolderError(RecurnnError):
     """A model folder is missing, damaged, of another version, or not a model folder."""
 
 
+class CheckpointError(RecurnnError):
+    """A checkpoint cannot be written or read."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint was not written, or a damaged one was passed over; training goes on."""
+
+
 def one_of(what: str, received: object, known: Iterable[str]) -> ConfigError:
     """The error for a name that is not among the known ones; suggests the nearest.
 

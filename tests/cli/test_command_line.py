@@ -18,7 +18,7 @@ from recurnn.cli.cells import example, parameters_per_unit
 from recurnn.cli.progress import TrainingProgress
 from recurnn.cli.tables import comparison_table
 from recurnn.models import Row
-from recurnn.training import Epoch, History
+from recurnn.training import Epoch, History, Plan, Run, Update
 
 FEW = ["--epochs", "1", "--hidden-size", "3", "--horizon", "4", "--context", "9"]
 
@@ -180,30 +180,42 @@ def test_a_preset_gives_way_to_options():
     assert settings(None, {"scale": "1.5,2"})["scale"] == (1.5, 2.0)
 
 
+def run_named(name: str, *, epochs: int, batches: int, history: History) -> Run:
+    """What the progress looks at of a run."""
+    run = object.__new__(Run)
+    run.name, run.plan, run.batches, run.history = name, Plan(epochs=epochs), batches, history
+    return run
+
+
 def test_progress_in_a_file_is_one_line_a_run():
     console = Console(file=io.StringIO(), width=80)
     progress = TrainingProgress(console)
-    progress.start("GRU", epochs=9, batches=1)
-    progress.batch(1, 1, 0.5, 32)
     first, second = Epoch(0, 1.0, 0.9, 0.1, 0.0), Epoch(1, 0.5, 0.4, 0.1, 320.0)
-    progress.epoch(first, best=True)
-    progress.epoch(second, best=True)
-    progress.end(History([first, second], best=1, interrupted=True, seconds=0.2))
+    history = History([first, second], best=1, interrupted=True, seconds=0.2)
+    run = run_named("GRU", epochs=9, batches=1, history=history)
+    progress.start(run)
+    progress.update(run, Update(1, 1, 1, 0.5, 32, 2.0, {"norm": 1.0}, 0.1))
+    progress.epoch(run, first, best=True)
+    progress.epoch(run, second, best=True)
+    progress.end(run)
     assert console.file.getvalue() == (
         "Trained GRU: 1 of 9 epochs in 0.2 s (best after 1, interrupted)\n"
     )
 
 
-def test_progress_in_a_terminal_shows_loss_validation_and_speed():
+def test_progress_in_a_terminal_shows_loss_validation_clipping_and_speed(monkeypatch):
+    monkeypatch.setattr("recurnn.cli.progress._BAR_SECONDS", -1.0)
     console = Console(file=io.StringIO(), width=100, force_terminal=True)
     progress = TrainingProgress(console)
-    progress.start("GRU", epochs=9, batches=2)
-    progress.epoch(Epoch(0, 1.0, 0.25, 0.1, 0.0), best=True)
-    progress.batch(1, 1, 0.5, 32)
-    assert "epoch 1/9 loss 0.5 val 0.25" in progress._bar.tasks[0].fields["state"]
-    assert "win/s" in progress._bar.tasks[0].fields["state"]
+    zero = Epoch(0, 1.0, 0.25, 0.1, 0.0)
+    run = run_named("GRU", epochs=9, batches=2, history=History([zero]))
+    progress.start(run)
+    progress.epoch(run, zero, best=True)
+    progress.update(run, Update(1, 1, 1, 0.5, 32, 2.0, {"norm": 1.0}, 0.1))
+    assert "epoch 1/9 loss 0.5 val 0.25 clip 100%" in progress._bar.tasks[0].fields["state"]
+    assert "windows/s" in progress._bar.tasks[0].fields["state"]
     assert progress._bar.tasks[0].percentage == pytest.approx(100 / 18)
-    progress.end(History())
+    progress.end(run)
 
 
 def test_the_table_keeps_the_small_and_the_large():

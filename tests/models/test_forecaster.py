@@ -14,7 +14,7 @@ from recurnn.baselines import LinearAutoregression
 from recurnn.models.comparison import LINEAR, MLP, PERSISTENCE, SEASONAL, Row, verdict
 from recurnn.models.forecast_network import ForecastNetwork
 from recurnn.models.preparation import prepare
-from recurnn.training import Watch
+from recurnn.training import Run, Update, Watch
 
 SMALL = {"hidden_size": 4, "epochs": 2, "batch_size": 32}
 
@@ -168,8 +168,8 @@ def test_a_loaded_model_remembers_options_comparison_and_verdict(tmp_path):
 
 def test_interrupted_training_leaves_a_usable_model_without_the_mlp():
     class Impatient(Watch):
-        def batch(self, epoch: int, batch: int, loss: float, windows: int) -> None:
-            if epoch == 2:
+        def update(self, run: Run, update: Update) -> None:
+            if update.epoch == 2:
                 raise KeyboardInterrupt
 
     model = recurnn.Forecaster(horizon=3, context=14, hidden_size=4, epochs=9)

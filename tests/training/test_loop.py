@@ -8,7 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from recurnn.errors import ConfigError
-from recurnn.training import Epoch, History, Plan, TrainingError, Watch, fit, mean_loss
+from recurnn.training import (
+    OPTIMIZERS,
+    Epoch,
+    History,
+    Plan,
+    Run,
+    TrainingError,
+    Update,
+    Watch,
+    fit,
+    mean_loss,
+)
 
 
 class Pairs:
@@ -45,20 +56,20 @@ class Recorder(Watch):
         self.history: History | None = None
         self.module: nn.Linear | None = None
 
-    def start(self, name: str, *, epochs: int, batches: int) -> None:
-        self.started.append((name, epochs, batches))
+    def start(self, run: Run) -> None:
+        self.started.append((run.name, run.plan.epochs, run.batches))
 
-    def batch(self, epoch: int, batch: int, loss: float, windows: int) -> None:
-        self.batches.append((epoch, batch, windows))
+    def update(self, run: Run, update: Update) -> None:
+        self.batches.append((update.epoch, update.batch, int(update.count)))
 
-    def epoch(self, epoch: Epoch, *, best: bool) -> None:
+    def epoch(self, run: Run, epoch: Epoch, *, best: bool) -> None:
         if best:
             self.best.append(epoch.number)
         if self.module is not None:
             self.weights[epoch.number] = self.module.weight.detach().clone()
 
-    def end(self, history: History) -> None:
-        self.history = history
+    def end(self, run: Run) -> None:
+        self.history = run.history
 
 
 def test_sgd_without_shuffling_is_gradient_descent_by_hand():
@@ -152,8 +163,8 @@ def test_without_validation_the_last_weights_stay():
 
 def test_ctrl_c_keeps_the_best_so_far():
     class Impatient(Recorder):
-        def batch(self, epoch: int, batch: int, loss: float, windows: int) -> None:
-            if (epoch, batch) == (3, 2):
+        def update(self, run: Run, update: Update) -> None:
+            if (update.epoch, update.batch) == (3, 2):
                 raise KeyboardInterrupt
 
     watch, net = Impatient(), linear()
@@ -217,7 +228,7 @@ def test_a_loss_that_is_not_a_number_names_the_epoch_and_what_to_try():
     with pytest.raises(TrainingError) as caught:
         fit(linear(), data, None, plan, name="LSTM")
     text = str(caught.value)
-    assert text.startswith("LSTM: the loss is no longer a number.\n  It became inf in epoch 2, ")
+    assert text.startswith("LSTM: the loss is no longer a number.\n  The loss was inf in epoch 2, ")
     assert "batch 1 of 1, with sgd and learning rate 1e+18" in text
     assert text.endswith(
         "Try a smaller learning rate (learning_rate=1e+17), or clip the gradient (clip=1.0); "
@@ -228,10 +239,15 @@ def test_a_loss_that_is_not_a_number_names_the_epoch_and_what_to_try():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"loss": "mze"}, "loss: there is no 'mze'.\n  Known: mse, mae. Did you mean 'mse'?"),
         (
-            {"optimizer": "lion"},
-            "optimizer: there is no 'lion'.\n  Known: adam, adamw, rmsprop, sgd.",
+            {"loss": "mze"},
+            "loss: there is no 'mze'.\n  Known: mse, mae, cross_entropy, binary_cross_entropy. "
+            "Did you mean 'mse'?",
+        ),
+        (
+            {"optimizer": "adamm"},
+            f"optimizer: there is no 'adamm'.\n  Known: {', '.join(OPTIMIZERS)}. "
+            "Did you mean 'adam'?",
         ),
         ({"batch_size": 0}, "batch_size is 0; expected a whole number of at least 1."),
         ({"epochs": 2.5}, "epochs is 2.5; expected a whole number of at least 0."),

@@ -19,6 +19,7 @@ from recurnn.data import co2_weekly
 from recurnn.errors import DataError
 from recurnn.models import Forecaster
 from recurnn.models.folder import check_free, written
+from recurnn.training import Run, is_main
 
 
 def forecast(
@@ -54,6 +55,8 @@ def forecast(
     clip: o.Clip = None,
     seed: o.Seed = None,
     preset: o.Preset = None,
+    checkpoints: o.Checkpoints = None,
+    resume: o.Resume = False,
     out: o.Out = Path("forecast"),
     overwrite: o.Overwrite = False,
 ) -> None:
@@ -64,6 +67,7 @@ def forecast(
         first = settings.pop("first", None)
     settings.pop("first", None)
     model = Forecaster(**settings)
+    saves = o.saves(checkpoints, resume=resume)
     check_free(out, overwrite=overwrite)
     console = Console(highlight=False)
     if data is None:
@@ -75,7 +79,10 @@ def forecast(
         unique_id=unique_id,
         first=first,
         watch=_Announced(console, model),
+        saves=saves,
     )
+    if not is_main():
+        return
     _report(console, model)
     _write(model, out, overwrite=overwrite)
     _tell(console, out, data)
@@ -113,7 +120,7 @@ class _Announced(TrainingProgress):
         super().__init__(console)
         self._model: Forecaster | None = model
 
-    def start(self, name: str, *, epochs: int, batches: int) -> None:
+    def start(self, run: Run) -> None:
         """A run begins."""
         if self._model is not None:
             for note in self._model.notes:
@@ -121,7 +128,7 @@ class _Announced(TrainingProgress):
             self.console.print(self._model.summary(), markup=False)
             self.console.print("Ctrl-C ends training and keeps the best network so far.\n")
             self._model = None
-        super().start(name, epochs=epochs, batches=batches)
+        super().start(run)
 
 
 def _report(console: Console, model: Forecaster) -> None:
@@ -137,7 +144,7 @@ def _write(model: Forecaster, out: Path, *, overwrite: bool) -> None:
     with written(out, overwrite=overwrite) as folder:
         model.write_to(folder)
         _save_csv(ahead, folder / "forecast.csv")
-        _save_csv(pd.DataFrame([asdict(e) for e in model.history.epochs]), folder / "history.csv")
+        _save_csv(pd.DataFrame([e.row() for e in model.history.epochs]), folder / "history.csv")
         _save_csv(pd.DataFrame([asdict(r) for r in model.comparison]), folder / "comparison.csv")
         forecast_plot(
             folder / "forecast.png", model.actual(), test, ahead, title=model.summary(short=True)

@@ -7,34 +7,40 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from recurnn.training import Epoch, History, Watch
+from recurnn.training import Epoch, Run, Update, Watch
 
 _QUIET_SECONDS = 10.0
+_BAR_SECONDS = 0.1
 
 
 class TrainingProgress(Watch):
-    """Shows epochs, loss, validation loss, windows a second and the time left.
+    """Shows epochs, loss, validation loss, how often clipping bites, speed and the time left.
 
     In a terminal it is a bar; where the output is a file or a pipe, a plain line at the end of
     training, and one every ten seconds until then.
 
     Args:
         console: where to show it.
+        unit: what is counted a second: ``"windows"``, ``"tokens"``.
     """
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, unit: str = "windows") -> None:
+        self.console, self.unit = console, unit
         self._bar: Progress | None = None
         self._task = TaskID(0)
-        self._name, self._epochs, self._batches = "", 0, 0
         self._validation: float | None = None
-        self._windows, self._began, self._said = 0, 0.0, 0.0
+        self._seen, self._clipped, self._updates = 0.0, 0.0, 0
+        self._began = self._shown = self._said = 0.0
 
-    def start(self, name: str, *, epochs: int, batches: int) -> None:
+    def start(self, run: Run) -> None:
         """A run begins."""
-        self._name, self._epochs, self._batches = name, epochs, batches
-        self._validation, self._windows = None, 0
-        self._began = self._said = time.monotonic()
+        self._validation, self._seen, self._clipped, self._updates = None, 0.0, 0.0, 0
+        self._began = self._said = self._shown = time.monotonic()
+        if run.history.resumed is not None:
+            self.console.print(
+                f"Going on with {run.name} after update {run.history.resumed} "
+                f"(epoch {run.epochs_done} is done)"
+            )
         if self.console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -45,32 +51,37 @@ class TrainingProgress(Watch):
                 transient=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task(name, total=epochs * batches, state="")
+            total = run.plan.epochs * run.batches
+            done = run.epochs_done * run.batches if run.history.epochs else 0
+            self._task = self._bar.add_task(run.name, total=total, completed=done, state="")
 
-    def batch(self, epoch: int, batch: int, loss: float, windows: int) -> None:
-        """One batch is done."""
-        self._windows += windows
-        if self._bar is not None:
+    def update(self, run: Run, update: Update) -> None:
+        """The weights were changed."""
+        self._seen += update.count
+        self._updates += 1
+        self._clipped += max(update.clipped.values(), default=0.0)
+        now = time.monotonic()
+        if self._bar is not None and now - self._shown > _BAR_SECONDS:
+            self._shown = now
+            done = (update.epoch - 1) * run.batches + update.batch
             self._bar.update(
-                self._task,
-                completed=(epoch - 1) * self._batches + batch,
-                state=self._state(epoch, loss),
+                self._task, completed=done, state=self._state(run, update.epoch, update.loss)
             )
+        elif self._bar is None and now - self._said > _QUIET_SECONDS:
+            self._said = now
+            self.console.print(f"{run.name}: {self._state(run, update.epoch, update.loss)}")
 
-    def epoch(self, epoch: Epoch, *, best: bool) -> None:
+    def epoch(self, run: Run, epoch: Epoch, *, best: bool) -> None:
         """One epoch is over."""
         if best:
             self._validation = epoch.validation_loss
-        if self._bar is None and time.monotonic() - self._said > _QUIET_SECONDS:
-            self._said = time.monotonic()
-            self.console.print(f"{self._name}: {self._state(epoch.number, epoch.loss)}")
 
-    def end(self, history: History) -> None:
+    def end(self, run: Run) -> None:
         """The run is over: the bar goes, one line stays."""
+        history = run.history
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-        done = history.epochs[-1].number if history.epochs else 0
         why = (
             "interrupted"
             if history.interrupted
@@ -80,11 +91,15 @@ class TrainingProgress(Watch):
         )
         kept = f"best after {history.best}" + (f", {why}" if why else "")
         self.console.print(
-            f"Trained {self._name}: {done} of {self._epochs} epochs in {history.seconds:.1f} s "
-            f"({kept})"
+            f"Trained {run.name}: {run.epochs_done} of {run.plan.epochs} epochs in "
+            f"{history.seconds:.1f} s ({kept})"
         )
 
-    def _state(self, epoch: int, loss: float) -> str:
-        speed = self._windows / max(time.monotonic() - self._began, 1e-9)
+    def _state(self, run: Run, epoch: int, loss: float) -> str:
+        speed = self._seen / max(time.monotonic() - self._began, 1e-9)
         best = "" if self._validation is None else f" val {self._validation:.4g}"
-        return f"epoch {epoch}/{self._epochs} loss {loss:.4g}{best} {speed:,.0f} win/s"
+        clip = f" clip {self._clipped / self._updates:.0%}" if run.plan.clipping().kinds else ""
+        return (
+            f"epoch {epoch}/{run.plan.epochs} loss {loss:.4g}{best}{clip} "
+            f"{speed:,.0f} {self.unit}/s"
+        )

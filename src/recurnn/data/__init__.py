@@ -1,10 +1,12 @@
-"""Data: from files and frames to checked series, parts, scales and windows."""
+"""Data: from files and frames to checked series, parts, scales, windows and streams."""
 
 from recurnn.data.builtin import co2_weekly
 from recurnn.data.calendar import calendar_features, future_times
 from recurnn.data.scaling import Scaler
+from recurnn.data.sequences import Sequences, bucketed
 from recurnn.data.series import Series, SeriesSet, Source, read_series
 from recurnn.data.splits import Split, split
+from recurnn.data.streams import Chunk, Rows, Streams
 from recurnn.data.windows import Windows
 
 __all__ = [
@@ -16,6 +18,11 @@ __all__ = [
     "split",
     "Scaler",
     "Windows",
+    "Streams",
+    "Chunk",
+    "Rows",
+    "Sequences",
+    "bucketed",
     "calendar_features",
     "future_times",
     "co2_weekly",

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load, save
 from torch import Tensor
 
+from recurnn import files
 from recurnn.errors import ModelFolderError
 
 WEIGHTS = "model.safetensors"
@@ -83,18 +82,20 @@ def written(folder: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     check_free(folder, overwrite=overwrite)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        temporary = files.beside(folder.parent / (folder.name or "model"))
+        temporary.mkdir()
     except OSError as error:
         raise ModelFolderError(f"{folder} cannot be written: {error.strerror}.") from error
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
         if not folder.exists():
             temporary.rename(folder)
         else:
             # The config goes last: until it is there, its old checksum tells of the change.
             for file in sorted(temporary.iterdir(), key=lambda f: f.name == CONFIG):
                 file.replace(folder / file.name)
+            files.sync(folder)
+        files.sync(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -109,17 +110,26 @@ def write(
         format: name and version of the format.
         config: what else to keep; must be JSON.
         tensors: the weights by name.
+
+    Raises:
+        ModelFolderError: the disk refuses.
     """
     data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
-    (folder / WEIGHTS).write_bytes(data)
     head = {
         "format": format[0],
         "format_version": format[1],
-        "recurnn": _version(),
+        "recurnn": files.written_by(),
         "sha256": hashlib.sha256(data).hexdigest(),
     }
     text = json.dumps(head | dict(config), indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+    try:
+        files.write(folder / WEIGHTS, data)
+        files.write(folder / CONFIG, (text + "\n").encode())
+    except OSError as error:
+        raise ModelFolderError(
+            f"{error.filename or folder} cannot be written: {error.strerror}.\n"
+            f"  The model takes {len(data):,} bytes. Free some space there, or give another folder."
+        ) from error
 
 
 def read(
@@ -183,7 +193,7 @@ def _config(folder: Path, format: tuple[str, int], fields: tuple[str, ...]) -> d
         raise ModelFolderError(
             f"{folder} was written in another version of the format.\n"
             f"  It has version {config.get('format_version')}, written by recurnn "
-            f"{config.get('recurnn')}; recurnn {_version()} reads version {version}.\n"
+            f"{config.get('recurnn')}; recurnn {files.written_by()} reads version {version}.\n"
             "  Use that recurnn, or train again."
         )
     missing = [key for key in ("sha256", *fields) if key not in config]
@@ -193,16 +203,3 @@ def _config(folder: Path, format: tuple[str, int], fields: tuple[str, ...]) -> d
             f"  Missing: {', '.join(missing)}. Copy the folder again, or train again."
         )
     return config
-
-
-def _version() -> str:
-    try:
-        return version("recurnn")
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

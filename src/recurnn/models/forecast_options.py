@@ -99,7 +99,7 @@ class ForecastOptions:
             optimizer=self.optimizer,
             learning_rate=self.learning_rate,
             schedule=self.schedule,
-            batch_size=128 if self.batch_size is None else self.batch_size,
+            batch_size=self.batch_size,
             epochs=self.epochs,
             patience=self.patience,
             clip=self.clip,

@@ -1,308 +1,197 @@
-"""Train a network on windows: shuffled batches, clipping, early stopping, the best weights kept.
+"""The loop of training: epochs of updates, early stopping, the best weights kept.
 
 Nothing is printed here; whoever wants to watch passes a `Watch`.
 """
 
 from __future__ import annotations
 
-import math
+import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
-from recurnn.errors import ConfigError, RecurnnError, one_of
-
-LOSSES = {"mse": F.mse_loss, "mae": F.l1_loss}
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "rmsprop": torch.optim.RMSprop,
-    "sgd": torch.optim.SGD,
-}
-SCHEDULES = ("constant", "cosine")
-_EVALUATION_BATCH = 1024
-
-
-class TrainingError(RecurnnError):
-    """Training cannot go on."""
-
-
-class Batches(Protocol):
-    """What is trained on: numbered pairs of input and target, `recurnn.data.Windows` or alike."""
-
-    def __len__(self) -> int:
-        """How many pairs there are."""
-
-    def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The pairs with these numbers [B]: x [B, ...] and y [B, ...]."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How to train.
-
-    Attributes:
-        loss: ``"mse"`` or ``"mae"``, on scaled values.
-        optimizer: ``"adam"``, ``"adamw"``, ``"rmsprop"`` or ``"sgd"``.
-        learning_rate: of the optimizer.
-        batch_size: windows in a batch.
-        epochs: passes over the training part, at most.
-        clip: greatest global norm of the gradient; None for no clipping.
-        patience: epochs without a better validation loss before training stops; None for never.
-        schedule: ``"constant"``, or ``"cosine"``: the learning rate falls to 0 over `epochs`.
-        seed: of the order of the windows and of dropout.
-
-    Raises:
-        ConfigError: an option has a value that it cannot have.
-    """
-
-    loss: str = "mse"
-    optimizer: str = "adam"
-    learning_rate: float = 1e-3
-    batch_size: int = 128
-    epochs: int = 50
-    clip: float | None = 1.0
-    patience: int | None = 8
-    schedule: str = "constant"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for what, known in (
-            ("loss", LOSSES),
-            ("optimizer", OPTIMIZERS),
-            ("schedule", SCHEDULES),
-        ):
-            if getattr(self, what) not in known:
-                raise one_of(what, getattr(self, what), known)
-        for what, least in (("batch_size", 1), ("epochs", 0), ("patience", 1), ("seed", 0)):
-            value = getattr(self, what)
-            if value is None and what == "patience":
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigError(
-                    f"{what} is {value!r}; expected a whole number of at least {least}."
-                )
-        for what in ("learning_rate", "clip"):
-            value = getattr(self, what)
-            if value is None and what == "clip":
-                continue
-            if not isinstance(value, (int, float)) or not 0 < value < math.inf:
-                raise ConfigError(f"{what} is {value!r}; expected a number above 0.")
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch came to; number 0 is the network before training.
-
-    Attributes:
-        number: of the epoch.
-        loss: mean over the training windows while they were trained on; NaN for number 0.
-        validation_loss: after the epoch; None without a validation part.
-        seconds: spent on the epoch, validation included.
-        windows_per_second: training windows a second.
-    """
-
-    number: int
-    loss: float
-    validation_loss: float | None
-    seconds: float
-    windows_per_second: float
-
-
-@dataclass
-class History:
-    """What a training run came to.
-
-    Attributes:
-        epochs: one entry an epoch, the untrained network first.
-        best: number of the epoch whose weights were kept.
-        interrupted: whether Ctrl-C ended the run.
-        stopped_early: whether patience ended it.
-        seconds: of the whole run.
-    """
-
-    epochs: list[Epoch] = field(default_factory=list)
-    best: int = 0
-    interrupted: bool = False
-    stopped_early: bool = False
-    seconds: float = 0.0
-
-
-class Watch:
-    """Is told how training goes; this one does nothing. Subclass what you want to see."""
-
-    def start(self, name: str, *, epochs: int, batches: int) -> None:
-        """A run begins: at most `epochs` of `batches` each."""
-
-    def batch(self, epoch: int, batch: int, loss: float, windows: int) -> None:
-        """Batch number `batch` (from 1) of `epoch`, with so many windows, had this loss."""
-
-    def epoch(self, epoch: Epoch, *, best: bool) -> None:
-        """An epoch is over; `best` says whether its weights are the best so far."""
-
-    def end(self, history: History) -> None:
-        """The run is over."""
+from recurnn.data import Streams
+from recurnn.errors import ConfigError, one_of
+from recurnn.training.evaluation import evaluation_feed
+from recurnn.training.feeds import Batches, Feed, Shuffled, Streamed
+from recurnn.training.history import History, Watch
+from recurnn.training.logs import LogFile
+from recurnn.training.objective import LOSSES, Metric, Objective, Supervised, metrics_of
+from recurnn.training.plan import Plan
+from recurnn.training.processes import Processes
+from recurnn.training.run import Run
+from recurnn.training.saves import Saves, Saving
+from recurnn.training.signals import Signals
 
 
 def fit(
     module: nn.Module,
-    train: Batches,
-    validation: Batches | None,
+    train: Batches | Streams,
+    validation: Batches | Streams | None,
     plan: Plan,
     *,
     name: str = "network",
-    watch: Watch | None = None,
+    watch: Watch | Sequence[Watch] | None = None,
+    objective: Objective | None = None,
+    metrics: Mapping[str, Metric] | Sequence[str] = (),
+    saves: Saves | None = None,
 ) -> History:
     """Train a network and leave it with its best weights, in evaluation mode.
 
-    The best weights are those with the lowest validation loss, the untrained network being a
-    candidate; without a validation part, the last ones. Ctrl-C ends the training, not the
-    program: the best weights so far are kept and ``history.interrupted`` is set. Random numbers
-    come from ``plan.seed`` alone and the global generator is left as it was.
+    The best weights are those of the epoch with the best ``plan.monitor`` on the validation part,
+    the untrained network being a candidate; without a validation part, the last ones. Ctrl-C ends
+    the training, not the program: the best weights so far are kept and ``history.interrupted`` is
+    set. Random numbers come from ``plan.seed`` alone and torch's global generator is left as it
+    was.
+
+    A stream (`recurnn.data.Streams`) is trained by truncated backpropagation through time: the
+    network is called with a chunk [k, B, ...] and the state that it returned for the chunk
+    before, and returns output and state. Memory is bounded by the chunk.
+
+    Under torchrun or ``accelerate launch`` every process calls this with the same arguments; each
+    batch, and the lanes of a stream, are divided among them, and all end with the same weights.
 
     Args:
-        module: maps x of a batch to a forecast of the shape of y.
-        train: the windows to train on.
-        validation: the windows that decide when to stop and what to keep.
+        module: maps x of a batch to what the loss compares with y.
+        train: what to train on: windows, sequences, anything with numbered pairs, or a stream.
+        validation: what decides when to stop and what to keep.
         plan: how to train.
         name: what to call the network in errors and progress.
-        watch: is told of every batch and epoch.
+        watch: is told of every update and epoch; one, or several.
+        objective: from a batch to what is minimised, instead of ``plan.loss``.
+        metrics: measured on the validation part: names, or `Metric` by name.
+        saves: where checkpoints and the log (``log.csv``, a row an epoch) go, and whether to go
+            on from a checkpoint.
 
     Returns:
         Losses and times of every epoch, and which one was kept.
 
     Raises:
-        TrainingError: the loss is no longer a number.
+        TrainingError: nothing to train, or the loss or the gradient is not finite.
+        ConfigError: options do not fit the data.
+        CheckpointError: checkpoints that do not fit this run, or cannot be written.
     """
-    watch = watch or Watch()
-    run = _Run(module, train, validation, plan, name, watch)
-    began = time.perf_counter()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(plan.seed)
+    processes = Processes(plan.precision)
+    chosen = metrics_of(metrics if isinstance(metrics, Mapping) else tuple(metrics))
+    _check(plan, train, validation, chosen, processes)
+    home = next(module.parameters(), torch.empty(0)).device
+    module.to(processes.device)
+    run = Run(
+        module,
+        _feed(train, plan),
+        None if validation is None else evaluation_feed(validation),
+        plan,
+        name,
+        _watches(watch, saves),
+        objective or Supervised(LOSSES[plan.loss] if isinstance(plan.loss, str) else plan.loss),
+        chosen,
+        processes,
+    )
+    saving = Saving(saves, run, train)
+    devices = [processes.device] if processes.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), Signals(terminate=saves is not None) as signals:
+        torch.manual_seed(plan.seed + processes.rank)
         try:
-            run.all()
+            _train(run, saving, signals)
         except KeyboardInterrupt:
             run.history.interrupted = True
-    run.restore()
-    run.history.seconds = time.perf_counter() - began
-    watch.end(run.history)
+        finally:
+            run.clipper.close()
+    run.restore_best()
+    module.to(home)
+    for one in run.watches:
+        one.end(run)
+    if signals.received is not None and saves is not None and signals.received != 2:
+        sys.exit(128 + signals.received)
     return run.history
 
 
-def mean_loss(module: nn.Module, windows: Batches, loss: str = "mse") -> float:
-    """The loss of a network on all windows, without training it."""
-    was_training = module.training
-    module.eval()
-    total = 0.0
-    with torch.inference_mode():
-        for index in torch.split(torch.arange(len(windows)), _EVALUATION_BATCH):
-            x, y = windows.batch(index)
-            total += float(LOSSES[loss](module(x), y)) * len(index)
-    module.train(was_training)
-    return total / len(windows)
+def _watches(watch: Watch | Sequence[Watch] | None, saves: Saves | None) -> list[Watch]:
+    """Those who are told; where there is a folder, a log is among them."""
+    given = [watch] if isinstance(watch, Watch) else list(watch or ())
+    log = [] if saves is None else [LogFile(Path(saves.folder) / "log.csv")]
+    return [*given, *log]
 
 
-class _Run:
-    """The state of one call of `fit`."""
+def _train(run: Run, saving: Saving, signals: Signals) -> None:
+    run.processes.same_start(run.module)
+    saving.resume()
+    run.start_clock()
+    for watch in run.watches:
+        watch.start(run)
+    done = False if run.history.epochs else _close(run, saving, signals)
+    while not done and not run.history.stopped_early and run.epochs_done < run.plan.epochs:
+        done = _epoch(run, saving, signals) or _close(run, saving, signals)
+    run.tick()
+    saving.last()
 
-    def __init__(
-        self,
-        module: nn.Module,
-        train: Batches,
-        validation: Batches | None,
-        plan: Plan,
-        name: str,
-        watch: Watch,
-    ) -> None:
-        self.module, self.train, self.validation = module, train, validation
-        self.plan, self.name, self.watch = plan, name, watch
-        self.history = History()
-        self.weights = [p for p in module.parameters() if p.requires_grad]
-        self.optimizer = OPTIMIZERS[plan.optimizer](self.weights, lr=plan.learning_rate)  # type: ignore[call-arg]
-        self.batches = math.ceil(len(train) / plan.batch_size)
-        self.order = torch.Generator().manual_seed(plan.seed)
-        self.lowest = math.inf
-        self.kept: dict[str, Tensor] | None = None
 
-    def all(self) -> None:
-        plan = self.plan
-        self.watch.start(self.name, epochs=plan.epochs, batches=self.batches)
-        began = time.perf_counter()
-        self._close(0, math.nan, began, 0)
-        for number in range(1, plan.epochs + 1):
-            began = time.perf_counter()
-            loss, windows = self._epoch(number)
-            self._close(number, loss, began, windows)
-            if plan.patience is not None and number - self.history.best >= plan.patience:
-                self.history.stopped_early = number < plan.epochs
-                break
+def _epoch(run: Run, saving: Saving, signals: Signals) -> bool:
+    """Train the rest of an epoch; whether training ends in it."""
+    run.epoch = run.epochs_done + 1
+    run.module.train()
+    order, n = run.feed.order(run.epoch), run.plan.accumulate
+    began = time.perf_counter() - run.totals.seconds
+    while run.batch < len(order):
+        update = run.update(order[run.batch : run.batch + n])
+        run.totals.seconds = time.perf_counter() - began
+        wishes = [watch.update(run, update) for watch in run.watches]
+        if _stop(run, signals, wish=any(wishes)):
+            return True
+        if run.batch < len(order):
+            run.tick()
+            saving.between()
+    return False
 
-    def restore(self) -> None:
-        if self.kept is not None and self.validation is not None:
-            self.module.load_state_dict(self.kept)
-        self.module.eval()
 
-    def _epoch(self, number: int) -> tuple[float, int]:
-        """One pass over the training windows: mean loss and how many windows there were."""
-        self.module.train()
-        total, seen = 0.0, 0
-        for batch, index in enumerate(self._shuffled(), start=1):
-            self._set_learning_rate((number - 1) * self.batches + batch - 1)
-            x, y = self.train.batch(index)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = LOSSES[self.plan.loss](self.module(x), y)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if self.plan.clip is not None:
-                nn.utils.clip_grad_norm_(self.weights, self.plan.clip)
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise self._not_finite(number, batch, value)
-            self.optimizer.step()
-            total, seen = total + value * len(index), seen + len(index)
-            self.watch.batch(number, batch, value, len(index))
-        return total / seen, seen
+def _close(run: Run, saving: Saving, signals: Signals) -> bool:
+    """End an epoch; whether training ends with it."""
+    epoch, best = run.close_epoch()
+    run.tick()
+    wishes = [watch.epoch(run, epoch, best=best) for watch in run.watches]
+    if run.epoch and run.epoch < run.plan.epochs and run.out_of_patience():
+        run.history.stopped_early = True
+    done = _stop(run, signals, wish=any(wishes)) or run.history.stopped_early
+    saving.after_epoch(best=best)
+    return done
 
-    def _shuffled(self) -> Iterator[Tensor]:
-        order = torch.randperm(len(self.train), generator=self.order)
-        return iter(torch.split(order, self.plan.batch_size))
 
-    def _set_learning_rate(self, step: int) -> None:
-        if self.plan.schedule == "constant":
-            return
-        part = step / (self.plan.epochs * self.batches)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.learning_rate * 0.5 * (1 + math.cos(math.pi * part))
+def _stop(run: Run, signals: Signals, *, wish: bool) -> bool:
+    """Whether a signal came to any process, or a watch wants to end."""
+    came = signals.received is not None
+    if run.processes.count > 1:
+        came, wish = (v > 0 for v in run.processes.total([float(came), float(wish)]))
+    run.history.interrupted = run.history.interrupted or came
+    run.history.stopped_early = run.history.stopped_early or wish
+    return came or wish
 
-    def _close(self, number: int, loss: float, began: float, windows: int) -> None:
-        """Validate, keep the weights if they are the best, and tell the watch."""
-        trained = time.perf_counter() - began
-        value = None
-        if self.validation is not None:
-            value = mean_loss(self.module, self.validation, self.plan.loss)
-        best = value is None or value < self.lowest
-        if best:
-            self.lowest = math.inf if value is None else value
-            self.history.best = number
-            if value is not None:
-                self.kept = {k: v.clone() for k, v in self.module.state_dict().items()}
-        seconds = time.perf_counter() - began
-        speed = windows / trained if windows else 0.0
-        epoch = Epoch(number, loss, value, seconds, speed)
-        self.history.epochs.append(epoch)
-        self.watch.epoch(epoch, best=best)
 
-    def _not_finite(self, number: int, batch: int, value: float) -> TrainingError:
-        rate = self.plan.learning_rate
-        clip = "" if self.plan.clip is not None else ", or clip the gradient (clip=1.0)"
-        return TrainingError(
-            f"{self.name}: the loss is no longer a number.\n"
-            f"  It became {value} in epoch {number}, batch {batch} of {self.batches}, with "
-            f"{self.plan.optimizer} and learning rate {rate:g}.\n"
-            f"  Try a smaller learning rate (learning_rate={rate / 10:g}){clip}; check that the "
-            "data are scaled."
+def _feed(train: Batches | Streams, plan: Plan) -> Feed:
+    if isinstance(train, Streams):
+        return Streamed(train, plan.k1, plan.window)
+    return Shuffled(train, plan.samples(len(train)), seed=plan.seed, bucket=plan.bucket)
+
+
+def _check(
+    plan: Plan,
+    train: Batches | Streams,
+    validation: Batches | Streams | None,
+    metrics: Mapping[str, Metric],
+    processes: Processes,
+) -> None:
+    """Refuse, before any work, what does not fit together."""
+    if plan.monitor != "loss":
+        if plan.monitor not in metrics:
+            raise one_of("monitor", plan.monitor, ["loss", *metrics])
+        if validation is None:
+            raise ConfigError(
+                f"monitor is {plan.monitor!r}, but there is no validation part to measure it on."
+            )
+    if isinstance(train, Streams) and train.lanes < processes.count:
+        raise ConfigError(
+            f"The stream has {train.lanes} lanes for {processes.count} processes.\n"
+            "  Each process needs a lane of its own: give a larger batch_size."
         )

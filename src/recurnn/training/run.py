@@ -1,0 +1,258 @@
+"""A training run: its state, and how one update and one epoch go."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recurnn.training import finite
+from recurnn.training.clipping import Clipper
+from recurnn.training.evaluation import measure
+from recurnn.training.feeds import Batch, Feed
+from recurnn.training.history import Epoch, History, TrainingError, Update, Watch
+from recurnn.training.objective import Metric, Objective, Outcome
+from recurnn.training.plan import Plan
+from recurnn.training.processes import Processes
+from recurnn.training.schedules import Position
+
+
+class Totals:
+    """What an epoch adds up to so far."""
+
+    def __init__(self) -> None:
+        self.loss, self.count, self.updates, self.skipped = 0.0, 0.0, 0, 0
+        self.clipped: dict[str, float] = {}
+        self.seconds = 0.0
+
+    def add(self, update: Update) -> None:
+        """Count an update."""
+        if update.skipped:
+            self.skipped += 1
+            return
+        self.loss += update.loss * update.count
+        self.count += update.count
+        self.updates += 1
+        for kind, share in update.clipped.items():
+            self.clipped[kind] = self.clipped.get(kind, 0.0) + share
+
+
+class Run:
+    """The state of one call of `fit`: what a checkpoint holds, and what a watch may look at.
+
+    Attributes:
+        module: the network.
+        name: what it is called in errors and progress.
+        plan: how it is trained.
+        optimizer: over its weights.
+        processes: this process among those that train together.
+        batches: in an epoch.
+        epoch: number of the epoch that is being trained.
+        batch: batches of it that are done.
+        history: so far.
+        state: of a stream, what is carried to the next chunk.
+        kept: the best weights so far; None where they are the present ones or none were.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        feed: Feed,
+        validation: Feed | None,
+        plan: Plan,
+        name: str,
+        watches: Sequence[Watch],
+        objective: Objective,
+        metrics: Mapping[str, Metric],
+        processes: Processes,
+    ) -> None:
+        self.module, self.feed, self.validation, self.plan = module, feed, validation, plan
+        self.name, self.objective, self.metrics = name, objective, metrics
+        self.processes = processes
+        self.watches = [w for w in watches if processes.is_main or w.everywhere]
+        self.optimizer = plan.optimizer_of(module, name)
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.weights = [p for p in module.parameters() if p.requires_grad]
+        self.clipper = Clipper(module, plan.clipping(), measure=plan.non_finite != "off")
+        self.batches = feed.batches()
+        self.updates_an_epoch = math.ceil(self.batches / plan.accumulate)
+        self.history = History()
+        self.epoch, self.batch, self.totals = 0, 0, Totals()
+        self.state: Any = None
+        self.kept: dict[str, Tensor] | None = None
+        self.lowest = math.inf
+        self.monitored: list[float] = []
+        self._began = 0.0
+        self._plain = plan.accumulate == 1 and processes.count == 1
+        self._factor = plan.factor()
+        self._buffers = [b for _, b in module.named_buffers()]
+
+    @property
+    def epochs_done(self) -> int:
+        """Number of the last epoch that is over."""
+        return self.history.epochs[-1].number
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the first group of weights, now."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def start_clock(self) -> None:
+        """Count the seconds of the run from now on, those before a resumption included."""
+        self._began = time.perf_counter() - self.history.seconds
+
+    def tick(self) -> None:
+        """Note how long the run has taken."""
+        self.history.seconds = time.perf_counter() - self._began
+
+    def update(self, items: Sequence[Any]) -> Update:
+        """Train on the next batches, as many as are accumulated, and change the weights once."""
+        self._set_learning_rate()
+        self.optimizer.zero_grad(set_to_none=True)
+        before, random = self.state, torch.get_rng_state()
+        buffers = [b.clone() for b in self._buffers] if self.plan.non_finite == "warn" else []
+        total, count = 0.0, 0.0
+        for item in items:
+            batch = self.feed.batch(item, self.processes.rank, self.processes.count)
+            batch = batch.to(self.processes.device)
+            outcome = self._forward(batch)
+            self._backward(outcome, batch)
+            self.state = outcome.state
+            weight = outcome.count if batch.count else 0.0
+            total += float(outcome.loss.detach()) * weight
+            count += weight
+        total, count = self.processes.total([total, count])
+        if not self._plain:
+            self.processes.sum_gradients(self.weights, 1 / max(count, 1.0))
+        self.batch += len(items)
+        self.history.updates += 1
+        for watch in self.watches:
+            watch.gradients(self)
+        norm, clipped = self.clipper()
+        loss = total / max(count, 1.0)
+        good = norm is None or (math.isfinite(norm) and math.isfinite(loss))
+        if good:
+            self.optimizer.step()
+        else:
+            self._not_finite(loss, batch, before, random)
+            self.state = before
+            for buffer, value in zip(self._buffers, buffers, strict=True):
+                buffer.copy_(value)
+        made = Update(
+            self.history.updates, self.epoch, self.batch, loss, count, norm, clipped,
+            self.learning_rate, not good,
+        )  # fmt: skip
+        self.totals.add(made)
+        return made
+
+    def close_epoch(self) -> tuple[Epoch, bool]:
+        """Validate, and keep the weights if they are the best so far."""
+        began, totals = time.perf_counter(), self.totals
+        found: dict[str, float] = {}
+        if self.validation is not None:
+            found = measure(
+                self.module, self.validation, self.objective, self.metrics, self.processes
+            )
+        best = self._is_best(found)
+        if best:
+            self.history.best = self.epoch
+            self.kept = None
+            if self.validation is not None:
+                self.kept = {k: v.clone() for k, v in self.module.state_dict().items()}
+        seconds = totals.seconds + time.perf_counter() - began
+        updates = max(1, totals.updates)
+        epoch = Epoch(
+            self.epoch,
+            totals.loss / totals.count if totals.count else math.nan,
+            found.pop("loss", None),
+            seconds,
+            totals.count / totals.seconds if totals.seconds else 0.0,
+            found,
+            {kind: share / updates for kind, share in totals.clipped.items()},
+            totals.skipped,
+            self.learning_rate,
+        )
+        self.history.epochs.append(epoch)
+        self.batch, self.totals, self.state = 0, Totals(), None
+        return epoch, best
+
+    def restore_best(self) -> None:
+        """Leave the network with its best weights, in evaluation mode."""
+        if self.kept is not None:
+            self.module.load_state_dict(self.kept)
+        self.module.eval()
+
+    def out_of_patience(self) -> bool:
+        """Whether there was no better epoch for too long."""
+        patience = self.plan.patience
+        return patience is not None and self.epoch - self.history.best >= patience
+
+    def _is_best(self, found: Mapping[str, float]) -> bool:
+        if self.validation is None:
+            return True
+        name = self.plan.monitor
+        highest = name != "loss" and self.metrics[name].highest
+        value = -found[name] if highest else found[name]
+        self.monitored.append(value)
+        if not value < self.lowest:
+            return False
+        self.lowest = value
+        return True
+
+    def _forward(self, batch: Batch) -> Outcome:
+        with self.processes.autocast():
+            return self.objective(self.module, batch, self.state)
+
+    def _backward(self, outcome: Outcome, batch: Batch) -> None:
+        loss = outcome.loss
+        if not self._plain:  # the mean is over all batches and processes: sums now, one division
+            loss = loss * (outcome.count if batch.count else 0.0)
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def _set_learning_rate(self) -> None:
+        if self.plan.schedule == "constant":
+            return
+        at = Position(
+            self.history.updates,
+            self.plan.epochs * self.updates_an_epoch,
+            self.epoch,
+            tuple(self.monitored),
+        )
+        factor = self._factor(at)
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
+
+    def _not_finite(self, loss: float, batch: Batch, state: Any, random: Tensor) -> None:
+        """Say what went bad first; raise, if that was asked for."""
+        plan = self.plan
+
+        def again() -> Tensor:
+            with self.processes.autocast():
+                return self.objective(self.module, batch, state).loss
+
+        what = finite.first_bad(self.module, batch.inputs, again, random)
+        rate = plan.learning_rate
+        clip = "" if plan.clipping().kinds else ", or clip the gradient (clip=1.0)"
+        kind = "the loss is no longer a number" if not math.isfinite(loss) else (
+            "the gradient is no longer finite"
+        )  # fmt: skip
+        text = (
+            f"{self.name}: {kind}.\n"
+            f"  The loss was {loss:.6g} in epoch {self.epoch}, batch {self.batch} of "
+            f"{self.batches}, with {_named(plan)} and learning rate {rate:g}.\n"
+            f"  The first that is not finite: {what}.\n"
+        )
+        if plan.non_finite == "raise":
+            raise TrainingError(
+                f"{text}  Try a smaller learning rate (learning_rate={rate / 10:g}){clip}; check "
+                "that the data are scaled."
+            )
+        finite.warn(f"{text}  This update is left out, and training goes on.")
+
+
+def _named(plan: Plan) -> str:
+    return plan.optimizer if isinstance(plan.optimizer, str) else "an optimizer of your own"
