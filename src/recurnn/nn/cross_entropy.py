@@ -213,7 +213,9 @@ def in_torch(
         q = p.to(h.dtype)
         if dh is not None:
             torch.mm(q, weight, out=dh[some])
-        if dweight is not None:
+        if dweight is not None and dweight.dtype == q.dtype:
+            dweight.addmm_(q.T, h[some])
+        elif dweight is not None:
             dweight += q.T @ h[some]
     found = [None if g is None else g.to(weight.dtype) for g in (dh, dweight, dbias)]
     return Losses(losses, found)

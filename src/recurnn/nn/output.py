@@ -73,12 +73,12 @@ class LinearCrossEntropy(nn.Module):
         if tied is not None:
             device, dtype = tied.device, tied.dtype
         where: dict[str, Any] = {"device": device, "dtype": dtype}
-        bound = 1 / math.sqrt(max(hidden_size, 1))
         self.weight = tied if tied is not None else nn.Parameter(torch.empty(shape, **where))
         if tied is None:
-            nn.init.uniform_(self.weight, -bound, bound)
+            nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))  # as torch's Linear, to the bit
         self.bias = nn.Parameter(torch.empty(vocabulary_size, **where)) if bias else None
         if self.bias is not None:
+            bound = 1 / math.sqrt(max(hidden_size, 1))
             nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, h: Tensor, target: Tensor, *, return_losses: bool = False) -> Any:

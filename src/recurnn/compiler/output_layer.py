@@ -1,6 +1,6 @@
 """The output layer's kernel: logits, softmax cross-entropy and all gradients in one pass.
 
-The text is ``cross_entropy.h``, on the same products and threads as the recurrences.
+The text is ``output_layer.h``, on the same products and threads as the recurrences.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recurnn.compiler.calls import scratch_for
 from recurnn.compiler.kernel import REALS
 from recurnn.compiler.structures import I64, P, share_pool
 
-HEADERS = ("vectors.h", "products.h", "threads.h", "call.h", "cross_entropy.h")
+HEADERS = ("vectors.h", "products.h", "threads.h", "call.h", "output_layer.h")
 GROUP_BYTES = 16 << 20
 """The logits that are held at a time."""
 
@@ -28,7 +28,7 @@ FEWEST_ROWS = 128  # in a group: with fewer, reading the weight costs more than 
 
 
 class _Call(ctypes.Structure):
-    """What the kernel is told; see cross_entropy.h."""
+    """What the kernel is told; see output_layer.h."""
 
     _fields_ = (
         ("rows", I64), ("H", I64), ("V", I64), ("group", I64), ("threads", I64), ("pool", I64),
