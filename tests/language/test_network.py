@@ -5,11 +5,10 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from recurnn.models.language import LanguageOptions
 from recurnn.models.language.network import BothNetwork, LeftNetwork, network
-from recurnn.models.language.softmax import AdaptiveSoftmax, FullSoftmax
+from recurnn.models.language.softmax import AdaptiveSoftmax
 from recurnn.models.language.stepping import Writer
 from tolerance import agree, identical
 
@@ -195,16 +194,6 @@ def test_the_adaptive_softmax_is_a_distribution_and_its_loss_says_the_same():
     picked = -said.gather(1, target[:, None])[:, 0]
     agree({"nats": layer.nats(h, target)}, {"nats": picked}, terms=40)
     agree({"loss": layer(h, target)[None]}, {"loss": picked.mean()[None]}, terms=2400)
-
-
-def test_the_full_softmax_in_pieces_is_the_softmax(monkeypatch):
-    torch.manual_seed(2)
-    layer, h, target = FullSoftmax(8, 40), torch.randn(61, 8), torch.randint(40, (61,))
-    nn = torch.nn
-    nn.init.normal_(layer.bias)
-    want = F.cross_entropy(h @ layer.weight.T + layer.bias, target, reduction="none")
-    monkeypatch.setattr("recurnn.models.language.softmax.PIECE", 40 * 7)
-    agree({"nats": layer.nats(h, target)}, {"nats": want.detach()}, terms=48)
 
 
 def test_weights_begin_where_they_are_told_to():

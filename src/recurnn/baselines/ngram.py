@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from recurnn.baselines.sampling import Sampling
 from recurnn.baselines.text_scores import TextScores
 from recurnn.data.text import Corpus, Tokenizer, tokenizer_from
 from recurnn.errors import ConfigError, ModelFolderError, RecurnnError, ShapeError
+from recurnn.files import replacing
 
 Array = NDArray[np.float64]
 FORMAT = ("recurnn-ngram", 1)
@@ -304,15 +304,12 @@ class Ngram:
         }
         text = np.frombuffer(json.dumps(config).encode(), dtype=np.uint8)
         try:
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+            with replacing(path) as raw:
+                file = BufferedWriter(raw)
+                np.savez(file, config=text, allow_pickle=False, **self.counts.arrays())
+                file.detach()
         except OSError as error:
             raise ModelFolderError(f"{path} cannot be written: {error.strerror}.") from error
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, config=text, allow_pickle=False, **self.counts.arrays())
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> Ngram:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ import typer
 
 from recurnn.cli import cells, data, forecast, lm, show
 from recurnn.errors import RecurnnError
+from recurnn.training import is_main
 
 app = typer.Typer(
     name="recurnn",
@@ -28,10 +30,14 @@ app.add_typer(lm.app, name="lm")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 when all went well, 2 for an error that a user can mend."""
+    if not is_main():
+        # Of the processes that torchrun started one speaks.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
     try:
         app(args=None if arguments is None else list(arguments), prog_name="recurnn")
     except RecurnnError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if is_main():
+            print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted: nothing more is written", file=sys.stderr)

@@ -19,7 +19,7 @@ from recurnn.data import co2_weekly
 from recurnn.errors import DataError
 from recurnn.models import Forecaster
 from recurnn.models.folder import check_free, written
-from recurnn.training import Run
+from recurnn.training import Run, is_main
 
 
 def forecast(
@@ -55,6 +55,8 @@ def forecast(
     clip: o.Clip = None,
     seed: o.Seed = None,
     preset: o.Preset = None,
+    checkpoints: o.Checkpoints = None,
+    resume: o.Resume = False,
     out: o.Out = Path("forecast"),
     overwrite: o.Overwrite = False,
 ) -> None:
@@ -65,6 +67,7 @@ def forecast(
         first = settings.pop("first", None)
     settings.pop("first", None)
     model = Forecaster(**settings)
+    saves = o.saves(checkpoints, resume=resume)
     check_free(out, overwrite=overwrite)
     console = Console(highlight=False)
     if data is None:
@@ -76,7 +79,10 @@ def forecast(
         unique_id=unique_id,
         first=first,
         watch=_Announced(console, model),
+        saves=saves,
     )
+    if not is_main():
+        return
     _report(console, model)
     _write(model, out, overwrite=overwrite)
     _tell(console, out, data)

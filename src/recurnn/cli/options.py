@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from recurnn.errors import ConfigError, one_of
+from recurnn.training import Saves
 
 
 def _option(panel: str, help: str, *names: str) -> Any:
@@ -56,9 +57,11 @@ Calendar = Annotated[
 Scale = Annotated[str | None, _option(_NET, "standard, minmax, none, or SHIFT,SCALE (standard).")]
 
 Loss = Annotated[str | None, _option(_FIT, "mse or mae (mse).")]
-Optimizer = Annotated[str | None, _option(_FIT, "adam, adamw, rmsprop or sgd (adam).")]
+Optimizer = Annotated[
+    str | None, _option(_FIT, "adam, or another one of torch.optim: rmsprop, sgd, ... (adam).")
+]
 LearningRate = Annotated[float | None, _option(_FIT, "Of the optimizer (0.001).")]
-Schedule = Annotated[str | None, _option(_FIT, "Of the learning rate: constant or cosine.")]
+Schedule = Annotated[str | None, _option(_FIT, "Of the learning rate: constant, cosine, linear.")]
 BatchSize = Annotated[int | None, _option(_FIT, "Windows in a batch.")]
 Epochs = Annotated[int | None, _option(_FIT, "At most.")]
 Patience = Annotated[int | None, _option(_FIT, "Epochs without a better one; 0: never stop early.")]
@@ -66,6 +69,13 @@ Clip = Annotated[float | None, _option(_FIT, "Greatest norm of the gradient (1);
 Seed = Annotated[int | None, _option(_FIT, "Of weights and order (0).")]
 Preset = Annotated[
     str | None, _option(_FIT, "textbook: a known protocol; other options override it.")
+]
+
+Checkpoints = Annotated[
+    Path | None, _option(_FIT, "Folder for checkpoints of the training; none by default.")
+]
+Resume = Annotated[
+    bool, _option(_FIT, "Go on from the newest checkpoint, if there is one.", "--resume")
 ]
 
 Out = Annotated[Path, typer.Option(help="Folder to write.", rich_help_panel=_OUT)]
@@ -107,6 +117,15 @@ def settings(preset: str | None, given: dict[str, Any]) -> dict[str, Any]:
         if given.get(name) == 0:
             chosen[name] = None
     return chosen
+
+
+def saves(checkpoints: Path | None, *, resume: bool) -> Saves | None:
+    """Where the training is saved, if it is."""
+    if checkpoints is None:
+        if resume:
+            raise ConfigError("--resume needs to know from where: give --checkpoints FOLDER too.")
+        return None
+    return Saves(checkpoints, resume=resume)
 
 
 def _sizes(text: str) -> int | tuple[int, ...]:

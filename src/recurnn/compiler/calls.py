@@ -71,7 +71,7 @@ def forward(c: Compiled, given: Given, *, keep: bool) -> tuple[list[Tensor], lis
     out += [x.new_empty((B, n)) for n in c.widths]
     more = [x.new_empty((T, B, n)) for n in c.kept_widths] if keep else []
     if B:  # in the order of `layout.array_names`
-        scratch = _scratch(x, layout.scratch)
+        scratch = scratch_for(x, layout.scratch)
         c.kernel.run(
             kind, layout,
             [scratch, x, lengths, reset, *starts, *inputs, *weights, *out, *more],
@@ -84,7 +84,7 @@ MOST_KEPT = 1 << 24  # elements
 _kept = threading.local()
 
 
-def _scratch(like: Tensor, elements: int) -> Tensor:
+def scratch_for(like: Tensor, elements: int) -> Tensor:
     """Working memory: the thread's own from the call before, unless it would be large.
 
     Memory that is given back and taken anew is cleared page by page by the system, which can cost
@@ -152,7 +152,7 @@ def gradients(
     norms = [x.new_zeros((T, B, 1)) for _ in c.kernel.back.norms]
     by_input = {k: x.new_zeros((T, B, c.input_widths[k])) for k in c.kernel.back.inputs}
     if B:  # in the order of `layout.array_names` and `layout.gradient_names`
-        scratch = _scratch(x, layout.scratch)
+        scratch = scratch_for(x, layout.scratch)
         c.kernel.run(
             "backward", layout,
             [scratch, x, lengths, reset, *starts, *inputs, *weights, *kept[:shown], *c.no_lasts,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from recurnn.baselines import LinearAutoregression, flat, relative, width
-from recurnn.nn import GRU, LSTM, RNN
+from recurnn.nn import GRU, LSTM, RNN, Dropout
 
 LAYERS: dict[str, type[RNN] | type[LSTM] | type[GRU]] = {"lstm": LSTM, "gru": GRU, "elman": RNN}
 
@@ -64,7 +64,7 @@ class ForecastNetwork(nn.Module):
         self.layers = nn.ModuleList(
             LAYERS[cell](i, h, batch_first=True) for i, h in pairwise(sizes)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head = nn.Linear(sizes[-1], horizon * columns)
         self.skip: nn.Linear | None = None
         if skip:
@@ -89,10 +89,10 @@ class ForecastNetwork(nn.Module):
             near, last = relative(x, self.columns)
         steps = x.shape[1] // self.patch
         z = near[:, -steps * self.patch :].reshape(len(x), steps, -1)
-        for layer in self.layers:
+        for k, layer in enumerate(self.layers, start=1):
             z, _ = layer(z)
-            z = self.dropout(z)
-        y: Tensor = self.head(z[:, -1])
+            z = self.dropout(z[:, -1] if k == len(self.layers) else z)
+        y: Tensor = self.head(z)
         if self.skip is not None:
             y, last = y + self.skip(flat(x, self.columns)), 0.0
         return y.reshape(len(x), self.horizon, self.columns) + last

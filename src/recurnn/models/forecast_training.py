@@ -20,7 +20,7 @@ from recurnn.models.description import NAMES
 from recurnn.models.forecast_network import ForecastNetwork
 from recurnn.models.forecast_options import ForecastOptions
 from recurnn.models.preparation import Prepared
-from recurnn.training import History, Watch, fit
+from recurnn.training import History, Saves, Watch, fit
 
 
 def network(options: ForecastOptions, *, features: int, columns: int) -> ForecastNetwork:
@@ -48,7 +48,9 @@ def network(options: ForecastOptions, *, features: int, columns: int) -> Forecas
         )
 
 
-def train(prepared: Prepared, watch: Watch | None = None) -> tuple[ForecastNetwork, History]:
+def train(
+    prepared: Prepared, watch: Watch | None = None, saves: Saves | None = None
+) -> tuple[ForecastNetwork, History]:
     """Train the recurrent network; its linear skip begins at least squares."""
     began = time.perf_counter()
     o = prepared.options
@@ -57,8 +59,9 @@ def train(prepared: Prepared, watch: Watch | None = None) -> tuple[ForecastNetwo
     if o.skip is not None:
         module.start_at(LinearAutoregression(columns).fit(prepared.train, prepared.validation))
     history = fit(
-        module, prepared.train, prepared.validation, o.plan(), name=NAMES[o.cell], watch=watch
-    )
+        module, prepared.train, prepared.validation, o.plan(), name=NAMES[o.cell], watch=watch,
+        saves=saves,
+    )  # fmt: skip
     history.seconds = time.perf_counter() - began
     return module, history
 

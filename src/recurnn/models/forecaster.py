@@ -27,7 +27,7 @@ from recurnn.models.forecast_options import ForecastOptions
 from recurnn.models.forecast_training import compare, train
 from recurnn.models.forecast_training import network as build
 from recurnn.models.preparation import Kind, Prepared, prepare
-from recurnn.training import History, Watch
+from recurnn.training import History, Saves, Watch
 
 FORMAT = ("recurnn-forecaster", 1)
 _FIELDS = ("asked", "options", "data", "scaler")
@@ -54,9 +54,9 @@ class Forecaster:
         scale: ``"standard"``, ``"minmax"`` or ``"none"``, fitted on the training part, or
             ``(shift, scale)`` for (x − shift) / scale.
         loss: ``"mse"`` or ``"mae"``, on scaled values.
-        optimizer: ``"adam"``, ``"adamw"``, ``"rmsprop"`` or ``"sgd"``.
+        optimizer: ``"adam"``, or the name of another one of torch.optim.
         learning_rate: of the optimizer.
-        schedule: of the learning rate: ``"constant"`` or ``"cosine"``.
+        schedule: of the learning rate: ``"constant"``, ``"cosine"`` or ``"linear"``.
         batch_size: windows in a batch; by default a fiftieth of the training windows, 32 to 512.
         epochs: passes over the training part, at most.
         patience: epochs without a better validation loss before training stops; None for never.
@@ -153,6 +153,7 @@ class Forecaster:
         first: int | None = None,
         baselines: bool = True,
         watch: Watch | None = None,
+        saves: Saves | None = None,
     ) -> Forecaster:
         """Train the network, and the baselines beside it.
 
@@ -165,6 +166,7 @@ class Forecaster:
             baselines: whether to train and score the baselines; without them there is no
                 `comparison` and no `verdict`.
             watch: is told how training goes.
+            saves: where checkpoints of the network go, and whether to go on from one.
 
         Returns:
             self.
@@ -172,6 +174,7 @@ class Forecaster:
         Raises:
             DataError: the data cannot be used.
             TrainingError: the loss is no longer a number.
+            CheckpointError: checkpoints that are of another run, or cannot be written.
         """
         o = self.options
         data = read_series(
@@ -199,7 +202,7 @@ class Forecaster:
             time=time,
             unique_id=unique_id,
         )
-        self._network, self.history = train(prepared, watch)
+        self._network, self.history = train(prepared, watch, saves)
         if baselines:
             self.comparison = compare(prepared, self._network, self.history, watch)
             self.verdict = verdict(

@@ -3,7 +3,10 @@
 from recurnn.nn.bidirectional import Bidirectional
 from recurnn.nn.conv import ConvLSTM
 from recurnn.nn.convert import convert
+from recurnn.nn.cross_entropy import linear_cross_entropy
+from recurnn.nn.draw import Dropout
 from recurnn.nn.dropin import GRU, LSTM, RNN
+from recurnn.nn.output import LinearCrossEntropy
 from recurnn.nn.recurrent import Recurrent
 from recurnn.nn.results import LayerResult
 from recurnn.nn.stack import Stack
@@ -11,5 +14,6 @@ from recurnn.nn.steps import GRUCell, LSTMCell, RNNCell
 
 __all__ = [
     "Recurrent", "Bidirectional", "Stack", "ConvLSTM", "LayerResult",
-    "RNN", "GRU", "LSTM", "RNNCell", "GRUCell", "LSTMCell", "convert",
+    "RNN", "GRU", "LSTM", "RNNCell", "GRUCell", "LSTMCell", "Dropout", "convert",
+    "LinearCrossEntropy", "linear_cross_entropy",
 ]  # fmt: skip

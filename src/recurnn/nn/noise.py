@@ -7,23 +7,22 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from recurnn.cells import Cell
 from recurnn.cells.noise import dropped, zoned
+from recurnn.nn.draw import dropout, kept
 
 
 def drop_input(x: Tensor, rate: float) -> Tensor:
     """Variational dropout: one mask [B, I] for all steps of x [T, B, I]."""
     # not x * mask: 0 · NaN in padding would stay NaN, which is right, but inf would become NaN
-    return x * F.dropout(torch.ones_like(x[0]), rate)
+    return x * dropout(torch.ones_like(x[0]), rate)
 
 
 def drop_weights(weights: Mapping[str, Tensor], rate: float) -> dict[str, Tensor]:
     """DropConnect of the recurrent matrices, those whose names begin with U."""
     return {
-        k: F.dropout(w, rate) if k.startswith("U") and w.dim() == 2 else w
-        for k, w in weights.items()
+        k: dropout(w, rate) if k.startswith("U") and w.dim() == 2 else w for k, w in weights.items()
     }
 
 
@@ -56,12 +55,11 @@ class Noise:
             kind, _, state = name.partition("_")
             size = self.cell.sizes[letter]
             if kind == "drop":
-                found[name] = F.dropout(x.new_ones(B, size), self.drop, training)
+                found[name] = dropout(x.new_ones(B, size), self.drop, training)
             elif kind == "keep" and state in self.rates:
                 rate = self.rates[state]
-                if training:  # twice as fast as torch.bernoulli
-                    fresh = torch.rand(T, B, size, device=x.device)
-                    found[name] = fresh.lt(rate).to(x.dtype)
+                if training:
+                    found[name] = kept((T, B, size), 1 - rate, x)
                 else:
                     found[name] = x.new_full((B, size), rate)
         return self.cell, found

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from recurnn.cells import Cell
@@ -16,6 +15,7 @@ from recurnn.errors import ConfigError, ShapeError
 from recurnn.nn import packed
 from recurnn.nn.base import TorchLayer
 from recurnn.nn.calls import check_kind, check_sizes, states_of
+from recurnn.nn.draw import dropout
 from recurnn.nn.masks import ALL, Steps, real_steps
 from recurnn.nn.merge import MERGED, Output, each
 from recurnn.nn.noise import drop_input
@@ -134,7 +134,7 @@ class Scanned(TorchLayer):
                 break
             y = outputs[0] if D == 1 else MERGED[o.merge or "concat"](outputs[0], outputs[1])
             if self.dropout > 0 and not last_one:
-                y = F.dropout(y, self.dropout, self.training)
+                y = dropout(y, self.dropout, self.training)
             if o.connections == "residual" and k > 0:
                 y = x + y
             x = torch.cat([x, y], dim=-1) if o.connections == "dense" else y
@@ -153,7 +153,7 @@ class Scanned(TorchLayer):
             cell, inputs = direction.noise.draw(x, training=self.training)
             how = how | {"inputs": inputs} if inputs else how
         if o.weight_dropout > 0 and self.training:
-            weights[1] = F.dropout(weights[1], o.weight_dropout)
+            weights[1] = dropout(weights[1], o.weight_dropout)
         if reset is not None and o.initial == "learned":
             how = how | {"reset_state": self._learned(direction, x.shape[1])}
         return scan(

@@ -7,6 +7,7 @@ from recurnn.training.evaluation import evaluate, mean_loss
 from recurnn.training.feeds import Batch, Batches
 from recurnn.training.finite import NonFiniteWarning
 from recurnn.training.history import Epoch, History, TrainingError, Update, Watch
+from recurnn.training.logs import LogFile, TensorBoard
 from recurnn.training.loop import fit
 from recurnn.training.objective import (
     LOSSES,
@@ -17,6 +18,7 @@ from recurnn.training.objective import (
     Supervised,
 )
 from recurnn.training.plan import OPTIMIZERS, Plan
+from recurnn.training.processes import is_main
 from recurnn.training.run import Run
 from recurnn.training.saves import Saves
 from recurnn.training.schedules import SCHEDULES, Decay, Plateau, Position, Warmup
@@ -24,6 +26,7 @@ from recurnn.training.schedules import SCHEDULES, Decay, Plateau, Position, Warm
 __all__ = [
     "fit", "Plan", "Averaging", "Clip", "Saves", "evaluate", "mean_loss",
     "History", "Epoch", "Update", "Watch", "Run", "TrainingError", "NonFiniteWarning",
+    "LogFile", "TensorBoard", "is_main",
     "Batch", "Batches", "Objective", "Outcome", "Supervised", "Metric", "detached",
     "Decay", "Plateau", "Position", "Warmup",
     "LOSSES", "METRICS", "OPTIMIZERS", "SCHEDULES",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from recurnn.errors import ConfigError, one_of
 from recurnn.training.evaluation import evaluation_feed
 from recurnn.training.feeds import Batches, Feed, Shuffled, Streamed
 from recurnn.training.history import History, Watch
+from recurnn.training.logs import LogFile
 from recurnn.training.objective import LOSSES, Metric, Objective, Supervised, metrics_of
 from recurnn.training.plan import Plan
 from recurnn.training.processes import Processes
@@ -61,7 +63,8 @@ def fit(
         watch: is told of every update and epoch; one, or several.
         objective: from a batch to what is minimised, instead of ``plan.loss``.
         metrics: measured on the validation part: names, or `Metric` by name.
-        saves: where checkpoints go, and whether to go on from one.
+        saves: where checkpoints and the log (``log.csv``, a row an epoch) go, and whether to go
+            on from a checkpoint.
 
     Returns:
         Losses and times of every epoch, and which one was kept.
@@ -82,7 +85,7 @@ def fit(
         None if validation is None else evaluation_feed(validation),
         plan,
         name,
-        [watch] if isinstance(watch, Watch) else list(watch or ()),
+        _watches(watch, saves),
         objective or Supervised(LOSSES[plan.loss] if isinstance(plan.loss, str) else plan.loss),
         chosen,
         processes,
@@ -104,6 +107,13 @@ def fit(
     if signals.received is not None and saves is not None and signals.received != 2:
         sys.exit(128 + signals.received)
     return run.history
+
+
+def _watches(watch: Watch | Sequence[Watch] | None, saves: Saves | None) -> list[Watch]:
+    """Those who are told; where there is a folder, a log is among them."""
+    given = [watch] if isinstance(watch, Watch) else list(watch or ())
+    log = [] if saves is None else [LogFile(Path(saves.folder) / "log.csv")]
+    return [*given, *log]
 
 
 def _train(run: Run, saving: Saving, signals: Signals) -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast, gather_object
 from torch import nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 _PRECISION = {"float32": "no", "bfloat16": "bf16"}
+
+
+def is_main() -> bool:
+    """Whether this is the process that prints and writes files: the only one, or the first."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class Processes:
@@ -23,6 +32,7 @@ class Processes:
     """
 
     def __init__(self, precision: str = "float32") -> None:
+        _join()
         wanted = _PRECISION[precision]
         if AcceleratorState._shared_state and AcceleratorState().mixed_precision != wanted:
             AcceleratorState._reset_state(reset_partial_state=False)
@@ -81,3 +91,22 @@ class Processes:
     def _exact(self) -> torch.device:
         """Where float64 can be had."""
         return torch.device("cpu") if self.device.type == "mps" else self.device
+
+
+def _join() -> None:
+    """Join the other processes, if torchrun started some.
+
+    Accelerate would do it, but workers that are started again would then find the addresses of
+    the dead ones: torchrun's store outlives them, so what is written there is kept apart by the
+    number of the restart.
+    """
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT")
+    if attempt is None or int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        return
+    store, rank, count = next(rendezvous("env://"))
+    dist.init_process_group(
+        None if torch.accelerator.is_available() else "gloo",
+        store=PrefixStore(f"attempt-{attempt}", store),
+        rank=rank,
+        world_size=count,
+    )

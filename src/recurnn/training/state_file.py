@@ -117,12 +117,7 @@ class Snapshot:
         files.write_all(file, memoryview(head))
         with _Hash() as data:
             for tensor in self._tensors.values():
-                values = tensor.resolve_conj().resolve_neg().cpu().contiguous()
-                block = _bytes(values)
-                data.add(block)
-                files.write_all(file, block)
-                if values.data_ptr() != tensor.data_ptr():
-                    data.wait()  # one copy at a time
+                _put(tensor, file, data)
             if self._data >= _EARLY:
                 os.fsync(file.fileno())
             head[_DATA_SUM] = data.hex()
@@ -149,12 +144,11 @@ class Head:
         """One entry of the state, its tensors without values; None where there is none."""
         with _decoding():
             nest = json.loads(self._meta["state"])
-            return together(nest, lambda name: self.empty(name, device="meta")).get(key)
+            return together(nest, self._empty).get(key)
 
-    def empty(self, name: str, *, device: str = "cpu") -> Tensor:
-        """A tensor as the one of this name, without its values."""
+    def _empty(self, name: str) -> Tensor:
         dtype, shape, _ = self._entries[name]
-        return torch.empty(shape, dtype=dtype, device=device)
+        return torch.empty(shape, dtype=dtype, device="meta")
 
 
 def read_head(path: Path) -> Head:
@@ -182,12 +176,12 @@ def read(path: Path) -> tuple[Head, dict[str, Any]]:
         head = _head(file)
         tensors = {}
         with _Hash() as data:
-            for name in head._entries:
-                tensors[name] = head.empty(name)
-                block = _bytes(tensors[name])
-                if not files.read_into(file, block):
+            for name, (dtype, shape, count) in head._entries.items():
+                block = torch.empty(count, dtype=torch.uint8)
+                if not files.read_into(file, _bytes(block)):
                     raise DamagedError("it was cut short while it was read")
-                data.add(block)
+                data.add(_bytes(block))
+                tensors[name] = block.view(dtype).reshape(shape).detach()  # no longer a view
             if data.hex() != head._meta["data_sha256"].encode():
                 raise DamagedError("its tensors do not match their checksum")
     with _decoding():
@@ -274,7 +268,10 @@ class _Hash:
             self._sha.update(block)
             return
         self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="recurnn-sha256")
-        self._last = self._pool.submit(self._sha.update, block)
+        self._last = self._pool.submit(self._take, [block])
+
+    def _take(self, blocks: list[memoryview]) -> None:
+        self._sha.update(blocks.pop())  # and let its memory go before anyone stops waiting
 
     def wait(self) -> None:
         """Until every block so far is hashed."""
@@ -285,6 +282,16 @@ class _Hash:
     def hex(self) -> bytes:
         self.wait()
         return self._sha.hexdigest().encode()
+
+
+def _put(tensor: Tensor, file: FileIO, data: _Hash) -> None:
+    """Write one tensor; where that takes a copy of it, the copy is gone at the end."""
+    values = tensor.resolve_conj().resolve_neg().cpu().contiguous()
+    block = _bytes(values)
+    data.add(block)
+    files.write_all(file, block)
+    if values.data_ptr() != tensor.data_ptr():
+        data.wait()
 
 
 def _bytes(tensor: Tensor) -> memoryview:

@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from recurnn.cells import CELLS, PRESETS, Cell
 from recurnn.errors import ConfigError
 from recurnn.models.language.options import LanguageOptions
 from recurnn.models.language.softmax import AdaptiveSoftmax, FullSoftmax
 from recurnn.nn import Recurrent
+from recurnn.nn.draw import dropout
 from recurnn.nn.noise import drop_input
 from recurnn.training.objective import IGNORED
 
@@ -73,7 +73,7 @@ class Reader(nn.Module):
         """Dropout of x [T, B, F]: a mask for each step, or one for all."""
         if not self.training or not rate:
             return x
-        return drop_input(x, rate) if self.variational else F.dropout(x, rate)
+        return drop_input(x, rate) if self.variational else dropout(x, rate)
 
 
 class Tokens(nn.Module):
@@ -98,7 +98,7 @@ class Tokens(nn.Module):
             self.softmax = AdaptiveSoftmax(size, vocabulary, options.cutoffs)
         else:
             shared = self.embedding.weight if options.tied else None
-            self.softmax = FullSoftmax(E if options.tied else size, vocabulary, shared)
+            self.softmax = FullSoftmax(E if options.tied else size, vocabulary, tied=shared)
 
     def embed(self, ids: Tensor) -> Tensor:
         """The embeddings of tokens, [..., E]."""
@@ -106,7 +106,7 @@ class Tokens(nn.Module):
         if self.training and self.embedding_dropout:
             # One mask a token of the vocabulary, wherever it stands.
             weight = self.embedding.weight
-            kept = F.dropout(weight.new_ones(len(weight), 1), self.embedding_dropout)
+            kept = dropout(weight.new_ones(len(weight), 1), self.embedding_dropout)
             x = x * kept[ids]
         return x
 

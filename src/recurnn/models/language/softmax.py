@@ -9,49 +9,28 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recurnn.errors import ConfigError
-
-PIECE = 1 << 24
-"""Scores that are held at a time where all are wanted for a while."""
+from recurnn.nn import LinearCrossEntropy, linear_cross_entropy
 
 
-class FullSoftmax(nn.Module):
-    """softmax(W h + b).
-
-    Args:
-        size: of h.
-        vocabulary: V.
-        weight: W [V, size], of an embedding that shares it; its own by default.
+class FullSoftmax(LinearCrossEntropy):
+    """Softmax of W h + b: the mean of −log p of targets [N], given h [N, size], when called.
 
     Example:
         >>> FullSoftmax(4, 9).log_probabilities(torch.zeros(2, 4)).exp().sum(1)
         tensor([1., 1.], grad_fn=<SumBackward1>)
     """
 
-    def __init__(self, size: int, vocabulary: int, weight: nn.Parameter | None = None) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(vocabulary, size)) if weight is None else weight
-        self.bias = nn.Parameter(torch.zeros(vocabulary))
-        if weight is None:
-            nn.init.uniform_(self.weight, -(size**-0.5), size**-0.5)
-
-    def forward(self, h: Tensor, target: Tensor) -> Tensor:
-        """The mean of −log p of the targets [N], given h [N, size]."""
-        return F.cross_entropy(F.linear(h, self.weight, self.bias), target)
-
     def nats(self, h: Tensor, target: Tensor) -> Tensor:
         """−log p of each target, [N], without a gradient."""
         with torch.no_grad():
-            rows = max(1, PIECE // len(self.weight))
-            return torch.cat(
-                [
-                    F.cross_entropy(F.linear(a, self.weight, self.bias), b, reduction="none")
-                    for a, b in zip(h.split(rows), target.split(rows), strict=True)
-                ]
+            found: Tensor = linear_cross_entropy(
+                h, self.weight, target, self.bias, reduction="none"
             )
+        return found
 
     def log_probabilities(self, h: Tensor) -> Tensor:
         """Log p of every token, [N, V]."""
-        return F.log_softmax(F.linear(h, self.weight, self.bias), -1)
+        return F.log_softmax(self.logits(h), -1)
 
 
 class AdaptiveSoftmax(nn.Module):

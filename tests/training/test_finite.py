@@ -1,0 +1,140 @@
+"""NaN and infinity: noticed, named, and kept away from the weights."""
+
+import warnings
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import recurnn
+from recurnn.data import Streams
+from recurnn.training import NonFiniteWarning, Plan, Run, TrainingError, Update, Watch, fit
+
+
+class Pairs:
+    """Sequences x [8, 5, 2] with one number each as target."""
+
+    def __init__(self, *, bad: int | None = None) -> None:
+        g = torch.Generator().manual_seed(0)
+        self.x, self.y = torch.randn(8, 5, 2, generator=g), torch.randn(8, 1, generator=g)
+        if bad is not None:
+            self.x[bad, 3, 1] = torch.nan
+
+    def __len__(self) -> int:
+        return 8
+
+    def batch(self, index: Tensor):
+        return self.x[index], self.y[index]
+
+
+class Net(nn.Module):
+    def __init__(self, spoil=None) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.scale = nn.Linear(2, 2)
+        self.rnn = recurnn.nn.GRU(2, 4)
+        self.norm = nn.BatchNorm1d(4)
+        self.head = nn.Linear(4, 1)
+        self.spoil = spoil
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.scale(x).transpose(0, 1)
+        if self.spoil == "step":
+            z = torch.cat([z[:2], z[2:] * torch.inf])
+        y = self.head(self.norm(self.rnn(z)[0][-1]))
+        if self.spoil == "loss":
+            return y * 1e30
+        if self.spoil == "gradient":  # a root has an infinite slope at 0
+            return y + (y * 0).sqrt().mean()
+        return y
+
+
+def text_of(net: Net, data: Pairs, **options) -> str:
+    with pytest.raises(TrainingError) as caught:
+        fit(net, data, None, Plan(batch_size=8, epochs=1, **options), name="GRU")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        ("step", "the output of rnn (GRU), first at step 2 of 5."),
+        ("loss", "the loss, inf, though the output of every layer is finite."),
+        ("gradient", "the gradient of head.bias, though the loss is finite."),
+    ],
+)
+def test_the_first_that_went_bad_is_named(spoil, what):
+    text = text_of(Net(spoil), Pairs())
+    assert f"The first that is not finite: {what}\n" in text
+    kind = "gradient is no longer finite" if spoil == "gradient" else "loss is no longer a number"
+    assert text.startswith(f"GRU: the {kind}.\n  The loss was ")
+    assert "in epoch 1, batch 1 of 1, with adam and learning rate 0.001." in text
+
+
+def test_a_bad_input_and_a_bad_weight_are_named():
+    assert "is not finite: the input, first at step 3 of 5." in text_of(Net(), Pairs(bad=6))
+    net = Net()
+    with torch.no_grad():
+        net.rnn.weight_hh_l0[0, 0] = torch.nan
+    assert "is not finite: the weight rnn.weight_hh_l0, before this" in text_of(net, Pairs())
+
+
+class Log(Watch):
+    def __init__(self) -> None:
+        self.updates: list[Update] = []
+
+    def update(self, run: Run, update: Update) -> None:
+        self.updates.append(update)
+
+
+def test_a_bad_update_is_left_out_and_training_goes_on():
+    data, net, watch = Pairs(bad=6), Net(), Log()
+    with pytest.warns(NonFiniteWarning, match="This update is left out, and training goes on."):
+        history = fit(net, data, None, Plan(batch_size=2, epochs=2, non_finite="warn"), watch=watch)
+    assert sum(u.skipped for u in watch.updates) == 2
+    assert [e.skipped for e in history.epochs] == [0, 1, 1]
+    assert all(torch.isfinite(v).all() for v in net.state_dict().values())
+    assert torch.isfinite(torch.tensor([e.loss for e in history.epochs[1:]])).all()
+    # The buffers of the batch normalisation saw three good batches in each epoch.
+    assert int(net.norm.num_batches_tracked) == 6
+
+
+def test_a_bad_chunk_does_not_poison_the_state_that_is_carried():
+    class Reader(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.rnn, self.head = nn.LSTM(1, 3), nn.Linear(3, 1)
+
+        def forward(self, x: Tensor, state=None):
+            h, state = self.rnn(x, state)
+            return self.head(h), state
+
+    x = torch.randn(60, 1, generator=torch.Generator().manual_seed(1))
+    x[25] = torch.inf
+    watch = Log()
+    with pytest.warns(NonFiniteWarning):
+        fit(Reader(), Streams(x, torch.zeros(60, 1), batch_size=2), None,
+            Plan(k1=10, epochs=1, non_finite="warn"), watch=watch)  # fmt: skip
+    assert [u.skipped for u in watch.updates] == [False, False, True]
+    with pytest.warns(NonFiniteWarning):
+        fit(Reader(), Streams(x, torch.zeros(60, 1), batch_size=1), None,
+            Plan(k1=10, epochs=1, non_finite="warn"), watch=(again := Log()))  # fmt: skip
+    assert [u.skipped for u in again.updates] == [False, False, True, False, False, False]
+
+
+def test_off_is_off():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        history = fit(
+            Net(), Pairs(bad=6), None,
+            Plan(batch_size=8, epochs=1, non_finite="off", clip=None),
+        )  # fmt: skip
+    assert history.updates == 1
+
+
+def test_the_best_epoch_is_never_one_that_is_not_a_number():
+    net = Net()
+    plan = Plan(batch_size=8, epochs=2, patience=None)
+    history = fit(net, Pairs(), Pairs(bad=0), plan)
+    assert history.best == 0
