@@ -13,7 +13,7 @@ from recurnn.stepper import Stepper, stepper
 from recurnn.subject import Subject
 
 if TYPE_CHECKING:
-    from recurnn.models import Forecaster
+    from recurnn.models import Forecaster, LanguageModel
 
 __version__ = "0.1.0"
 
@@ -26,6 +26,7 @@ __all__ = [
     "explain",
     "Forecaster",
     "GradientClip",
+    "LanguageModel",
     "GradientNorms",
     "ScanResult",
     "Stepper",
@@ -36,10 +37,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Whoever wants a layer does not wait for pandas and statsmodels.
-    if name == "Forecaster":
-        from recurnn.models import Forecaster
+    if name in ("Forecaster", "LanguageModel"):
+        from recurnn import models
 
-        return Forecaster
+        return getattr(models, name)
     if name == "insight":
         import importlib
 

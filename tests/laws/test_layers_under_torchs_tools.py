@@ -51,6 +51,15 @@ def test_torch_compile_takes_a_model_whole(name: str) -> None:
         agree(got, with_gradients({"y": model(x, lengths)}, inputs), terms=300)
 
 
+def test_torch_compile_takes_the_output_layer() -> None:
+    layer = recurnn.nn.LinearCrossEntropy(5, 30, dtype=F64)
+    h, target = normal(6, 5, seed=1), torch.tensor([29, 0, 3, -100, 7, 7])
+    inputs = {"h": h} | dict(layer.named_parameters())
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    got = with_gradients({"loss": compiled(h, target)}, inputs)
+    agree(got, with_gradients({"loss": layer(h, target)}, inputs), terms=100)
+
+
 @pytest.mark.parametrize(
     ("options", "draws"),
     [

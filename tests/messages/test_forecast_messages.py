@@ -214,7 +214,7 @@ def test_missing_and_foreign_folders(tmp_path):
     )
     assert message(ModelFolderError, load, tmp_path) == (
         f"{tmp_path} is not a model folder: it has no config.json.\n"
-        "  Give the folder that `recurnn forecast --out` or `save` wrote."
+        "  Give the folder that `--out` or `save` wrote."
     )
     (tmp_path / "config.json").write_text('{"format": "bert"}')
     assert message(ModelFolderError, load, tmp_path) == (

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import recurnn
 from recurnn.data import Streams, Windows
 from recurnn.errors import CheckpointError, ConfigError
-from recurnn.training import Plan, Run, Saves, Update, Watch, fit
+from recurnn.training import Averaging, Plan, Run, Saves, Update, Watch, fit
 
 N = 400
 
@@ -82,6 +82,9 @@ PLANS = {
         learning_rate=0.05, accumulate=3, k1=9,
     ),
     "averaged": Plan(optimizer="asgd", batch_size=64, epochs=3, learning_rate=0.1, k1=21, k2=40),
+    "averaged from an epoch on": Plan(
+        optimizer="sgd", batch_size=64, epochs=4, learning_rate=0.1, k1=21, averaging=Averaging(1)
+    ),
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``recurnn forecast``, ``predict``, ``inspect``, ``tasks``, ``cells``, …"""
+"""The command line: ``recurnn forecast``, ``predict``, ``lm``, ``inspect``, ``tasks``, …"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from recurnn.cli import cells, data, forecast, inspect, show, tasks
+from recurnn.cli import cells, data, forecast, inspect, lm, show, tasks
 from recurnn.errors import RecurnnError
 from recurnn.training import is_main
 
@@ -27,6 +27,7 @@ app.command("cells")(cells.cells)
 app.command("show")(show.show)
 app.command("tasks")(tasks.tasks)
 app.add_typer(data.app, name="data")
+app.add_typer(lm.app, name="lm")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
+from recurnn.baselines import NgramRow
 from recurnn.models import Row
 
 
@@ -39,6 +40,43 @@ def comparison_table(rows: Sequence[Row], *, units: str, windows: int) -> Table:
             style="bold" if row.recurrent else "",
         )
     return table
+
+
+def ngram_table(rows: Sequence[NgramRow], *, unit: str) -> Table:
+    """What grows with N, and the perplexity of each smoothing on the test part.
+
+    Args:
+        rows: in the order to show.
+        unit: what one token is.
+    """
+    tokens = int(next(iter(rows[0].scores.values())).tokens.sum())
+    table = Table(
+        title=f"N-grams on the test part, {tokens:,} tokens; perplexity by {unit}",
+        title_justify="left",
+        title_style="",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    names = list(rows[0].scores)
+    for name in ("N", "distinct", "MB", "unseen", *names, "nats/char"):
+        table.add_column(name, justify="right", no_wrap=True)
+    best = min(min(s.nats_per_character for s in row.scores.values()) for row in rows)
+    for row in rows:
+        least = min(s.nats_per_character for s in row.scores.values())
+        table.add_row(
+            str(row.order),
+            f"{row.distinct:,}",
+            f"{row.nbytes / 1e6:.1f}",
+            f"{row.unseen:.1%}",
+            *(_perplexity(row.scores[name].perplexity) for name in names),
+            f"{least:.3f}",
+            style="bold" if least == best else "",
+        )
+    return table
+
+
+def _perplexity(value: float) -> str:
+    return "∞" if value == float("inf") else _number(value)
 
 
 def _number(value: float) -> str:

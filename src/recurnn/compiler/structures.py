@@ -116,10 +116,10 @@ class Layout:
 
 
 _forked = False
-_calls: weakref.WeakValueDictionary[int, Call] = weakref.WeakValueDictionary()
+_calls: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
-def share_pool(call: Call) -> None:
+def share_pool(call: Any) -> None:
     """Let a call take its threads from torch's pool, as long as this process has it."""
     call.pool = int(not _forked)
     _calls[id(call)] = call

@@ -31,7 +31,13 @@ class Split:
         return self.validation_end, self.end
 
 
-def split(T: int, *, validation: int | float, test: int | float) -> Split:
+def split(
+    T: int,
+    *,
+    validation: int | float,
+    test: int | float,
+    of: tuple[str, str] = ("The series", "steps"),
+) -> Split:
     """Cut a series of T steps into training, validation and test, in the order of time.
 
     A window belongs to the part in which *all* its targets lie; its inputs may reach back into
@@ -42,6 +48,7 @@ def split(T: int, *, validation: int | float, test: int | float) -> Split:
         validation: a number of steps, or, below 1, a share of the series (rounded to whole
             steps). 0 leaves the part empty.
         test: likewise.
+        of: what is cut, and into what, for errors.
 
     Raises:
         ConfigError: a size is negative, not finite, or a float that is neither a share nor whole.
@@ -51,19 +58,22 @@ def split(T: int, *, validation: int | float, test: int | float) -> Split:
         >>> split(100, validation=0.1, test=20)
         Split(train_end=70, validation_end=80, end=100)
     """
-    steps = {"validation": _steps(T, "validation", validation), "test": _steps(T, "test", test)}
+    steps = {
+        name: _steps(T, name, size, of)
+        for name, size in (("validation", validation), ("test", test))
+    }
     train = T - steps["validation"] - steps["test"]
     if train < 1:
         raise DataError(
             "Nothing is left to train on.\n"
-            f"  The series has {T} steps; validation takes {steps['validation']}"
+            f"  {of[0]} has {T} {of[1]}; validation takes {steps['validation']}"
             f" and test {steps['test']}.\n"
-            "  Give smaller parts, or a longer series."
+            f"  Give smaller parts, or a longer {of[0].split()[-1]}."
         )
     return Split(train, train + steps["validation"], T)
 
 
-def _steps(T: int, name: str, size: int | float) -> int:
+def _steps(T: int, name: str, size: int | float, of: tuple[str, str]) -> int:
     if (
         isinstance(size, bool)
         or not (0 <= size < float("inf"))
@@ -71,6 +81,6 @@ def _steps(T: int, name: str, size: int | float) -> int:
     ):
         raise ConfigError(
             f"{name}: the size of this part cannot be {size!r}.\n"
-            "  Give a share of the series (0.1) or a whole number of steps (1000)."
+            f"  Give a share of {of[0].lower()} (0.1) or a whole number of {of[1]} (1000)."
         )
     return round(T * size) if size < 1 else int(size)

@@ -99,24 +99,31 @@ def read_table(path: Path) -> Table:
         DataError: the file cannot be read, is not UTF-8, is ragged, or has no row or header.
     """
     suffix = check_file(path)
-    table = _read_parquet(path) if suffix == ".parquet" else _read_text(path)
+    if suffix == ".parquet":
+        table = from_frame(parquet_frame(path), name=stem(path), origin=str(path))
+    else:
+        table = _read_text(path)
     if len(table.frame) == 0:
         raise DataError(f"{path}: there are column names but no rows.")
     return table
 
 
-def _read_parquet(path: Path) -> Table:
+def parquet_frame(path: Path) -> pd.DataFrame:
+    """A Parquet file as it is.
+
+    Raises:
+        DataError: pyarrow is not installed, or the file cannot be read.
+    """
     if importlib.util.find_spec("pyarrow") is None:
         raise DataError(
             f"{path}: reading Parquet needs pyarrow, which is not installed.\n"
             '  Install it with: pip install "recurnn[parquet]"'
         )
     try:
-        frame = pd.read_parquet(path, engine="pyarrow")
+        return pd.read_parquet(path, engine="pyarrow")
     except (OSError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise DataError(f"{path}: this is not a readable Parquet file.\n  {first}") from error
-    return from_frame(frame, name=stem(path), origin=str(path))
 
 
 def from_frame(frame: pd.DataFrame, *, name: str, origin: str) -> Table:

@@ -174,7 +174,7 @@ def _config(folder: Path, format: tuple[str, int], fields: tuple[str, ...]) -> d
     if not (folder / CONFIG).is_file():
         raise ModelFolderError(
             f"{folder} is not a model folder: it has no {CONFIG}.\n"
-            "  Give the folder that `recurnn forecast --out` or `save` wrote."
+            "  Give the folder that `--out` or `save` wrote."
         )
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))

@@ -10,7 +10,14 @@ from typing import Any
 import pandas as pd
 
 from recurnn.data import Scaler, SeriesSet, Source, read_series
-from recurnn.errors import ConfigError, DataError, ModelFolderError, RecurnnError, nearest, one_of
+from recurnn.errors import (
+    ConfigError,
+    DataError,
+    ModelFolderError,
+    NotFittedError,
+    nearest,
+    one_of,
+)
 from recurnn.models import folder as folder_
 from recurnn.models import forecasts, inspected
 from recurnn.models.comparison import Row, verdict
@@ -25,10 +32,6 @@ from recurnn.training import History, Saves, Watch
 
 FORMAT = ("recurnn-forecaster", 1)
 _FIELDS = ("asked", "options", "data", "scaler")
-
-
-class NotFittedError(RecurnnError):
-    """Something was asked of a forecaster that only a fitted one has."""
 
 
 class Forecaster:

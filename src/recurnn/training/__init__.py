@@ -1,5 +1,6 @@
 """Training through time: the loop, what it is fed, what it saves, and who watches."""
 
+from recurnn.training.averaging import Averaging
 from recurnn.training.carry import detached
 from recurnn.training.clipping import Clip
 from recurnn.training.evaluation import evaluate, mean_loss
@@ -23,7 +24,7 @@ from recurnn.training.saves import Saves
 from recurnn.training.schedules import SCHEDULES, Decay, Plateau, Position, Warmup
 
 __all__ = [
-    "fit", "Plan", "Clip", "Saves", "evaluate", "mean_loss",
+    "fit", "Plan", "Averaging", "Clip", "Saves", "evaluate", "mean_loss",
     "History", "Epoch", "Update", "Watch", "Run", "TrainingError", "NonFiniteWarning",
     "LogFile", "TensorBoard", "is_main",
     "Batch", "Batches", "Objective", "Outcome", "Supervised", "Metric", "detached",

@@ -87,6 +87,8 @@ class History:
         stopped_early: whether patience ended it, or a watch.
         seconds: of the whole run, those before a resumption included.
         updates: changes of the weights.
+        averaged_since: number of the epoch after which the mean of the weights began; None if it
+            did not.
         resumed: number of the update that the run was taken up after; None if it began anew.
     """
 
@@ -96,6 +98,7 @@ class History:
     stopped_early: bool = False
     seconds: float = 0.0
     updates: int = 0
+    averaged_since: int | None = None
     resumed: int | None = None
 
 

@@ -194,6 +194,11 @@ def _check(
             raise ConfigError(
                 f"monitor is {plan.monitor!r}, but there is no validation part to measure it on."
             )
+    if plan.averaging is not None and plan.averaging.after is None and validation is None:
+        raise ConfigError(
+            "averaging waits for the validation loss to rise, but there is no validation part.\n"
+            "  Give one, or the epoch after which averaging begins: Averaging(after=...)."
+        )
     if isinstance(train, Streams) and train.lanes < processes.count:
         raise ConfigError(
             f"The stream has {train.lanes} lanes for {processes.count} processes.\n"

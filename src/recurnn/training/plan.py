@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from recurnn.errors import ConfigError, one_of
+from recurnn.training.averaging import Averaging
 from recurnn.training.clipping import Clip
 from recurnn.training.history import TrainingError
 from recurnn.training.objective import LOSSES, Loss
@@ -51,6 +52,8 @@ class Plan:
         monitor: what decides which epoch is best: ``"loss"``, or the name of a metric.
         schedule: ``"constant"``, ``"cosine"``, ``"linear"``, or a function of a `Position`, such
             as `Decay`, `Plateau` and `Warmup`.
+        averaging: when the mean of the weights begins to be what is validated and kept; None for
+            never.
         accumulate: batches whose gradients are summed for one update.
         bucket: whether sequences of similar length are batched together.
         k1: steps of a stream after which the weights are updated.
@@ -75,6 +78,7 @@ class Plan:
     patience: int | None = 8
     monitor: str = "loss"
     schedule: str | Schedule = "constant"
+    averaging: Averaging | None = None
     accumulate: int = 1
     bucket: bool = False
     k1: int = 35
@@ -185,6 +189,7 @@ class Plan:
         """The options as plain values, functions by name."""
         plain = dict(vars(self))
         plain["clip"] = {k: v for k, v in vars(self.clipping()).items() if v is not None}
+        plain["averaging"] = None if self.averaging is None else dict(vars(self.averaging))
         plain["optimizer_options"] = {k: repr(v) for k, v in self.optimizer_options.items()}
         for name in ("loss", "optimizer", "schedule"):
             if not isinstance(plain[name], str):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from recurnn.training import finite
+from recurnn.training.averaging import Average
 from recurnn.training.clipping import Clipper
 from recurnn.training.evaluation import measure
 from recurnn.training.feeds import Batch, Feed
@@ -56,6 +58,7 @@ class Run:
         history: so far.
         state: of a stream, what is carried to the next chunk.
         kept: the best weights so far; None where they are the present ones or none were.
+        average: the mean of the weights, once it has begun.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Run:
         self.epoch, self.batch, self.totals = 0, 0, Totals()
         self.state: Any = None
         self.kept: dict[str, Tensor] | None = None
+        self.average: Average | None = None
         self.lowest = math.inf
         self.monitored: list[float] = []
         self._began = 0.0
@@ -137,6 +141,8 @@ class Run:
         good = norm is None or (math.isfinite(norm) and math.isfinite(loss))
         if good:
             self.optimizer.step()
+            if self.average is not None:
+                self.average.add()
         else:
             self._not_finite(loss, batch, before, random)
             self.state = before
@@ -152,17 +158,9 @@ class Run:
     def close_epoch(self) -> tuple[Epoch, bool]:
         """Validate, and keep the weights if they are the best so far."""
         began, totals = time.perf_counter(), self.totals
-        found: dict[str, float] = {}
-        if self.validation is not None:
-            found = measure(
-                self.module, self.validation, self.objective, self.metrics, self.processes
-            )
-        best = self._is_best(found)
-        if best:
-            self.history.best = self.epoch
-            self.kept = None
-            if self.validation is not None:
-                self.kept = {k: v.clone() for k, v in self.module.state_dict().items()}
+        with self.averaged():
+            found, best = self._validate()
+        self._begin_average()
         seconds = totals.seconds + time.perf_counter() - began
         updates = max(1, totals.updates)
         epoch = Epoch(
@@ -180,16 +178,45 @@ class Run:
         self.batch, self.totals, self.state = 0, Totals(), None
         return epoch, best
 
+    def averaged(self) -> AbstractContextManager[None]:
+        """A block in which the network has the weights that are validated and kept."""
+        return nullcontext() if self.average is None else self.average.in_place()
+
     def restore_best(self) -> None:
         """Leave the network with its best weights, in evaluation mode."""
         if self.kept is not None:
             self.module.load_state_dict(self.kept)
+        elif self.average is not None:
+            self.average.keep()
         self.module.eval()
 
     def out_of_patience(self) -> bool:
         """Whether there was no better epoch for too long."""
         patience = self.plan.patience
         return patience is not None and self.epoch - self.history.best >= patience
+
+    def _validate(self) -> tuple[dict[str, float], bool]:
+        """Loss and metrics of the validation part, and whether they are the best so far."""
+        found: dict[str, float] = {}
+        if self.validation is not None:
+            found = measure(
+                self.module, self.validation, self.objective, self.metrics, self.processes
+            )
+        best = self._is_best(found)
+        if best:
+            self.history.best = self.epoch
+            self.kept = None
+            if self.validation is not None:
+                self.kept = {k: v.clone() for k, v in self.module.state_dict().items()}
+        return found, best
+
+    def _begin_average(self) -> None:
+        how = self.plan.averaging
+        if how is None or self.average is not None:
+            return
+        if how.begins(self.epoch, self.monitored):
+            self.average = Average(self.weights)
+            self.history.averaged_since = self.epoch
 
     def _is_best(self, found: Mapping[str, float]) -> bool:
         if self.validation is None:

@@ -20,6 +20,7 @@ from recurnn.data import Streams
 from recurnn.errors import CheckpointError, ConfigError
 from recurnn.files import written_by
 from recurnn.training import carry
+from recurnn.training.averaging import Average
 from recurnn.training.checkpoints import Checkpoints
 from recurnn.training.feeds import Batches, part_of
 from recurnn.training.history import Epoch
@@ -150,6 +151,9 @@ def pack(run: Run) -> dict[str, Any]:
             "param_groups": [dict(group) for group in optimizer["param_groups"]],
         },
         "kept": run.kept,
+        "average": None
+        if run.average is None
+        else {"mean": run.average.mean, "count": run.average.count},
         "state": carry.joined([s["state"] for s in shares]) if run.state is not None else None,
         "random": [s["random"] for s in shares],
         "cuda": [s["cuda"] for s in shares],
@@ -179,6 +183,10 @@ def unpack(run: Run, saved: Mapping[str, Any]) -> None:
     )
     device = run.processes.device
     run.kept = None if saved["kept"] is None else _on(saved["kept"], device)
+    if saved["average"] is not None:
+        run.average = Average(run.weights)
+        run.average.mean = _on(saved["average"]["mean"], device)
+        run.average.count = saved["average"]["count"]
     run.state = None
     if saved["state"] is not None:
         lanes = carry.tensors(saved["state"])[0].shape[-2]
