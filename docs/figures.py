@@ -1,6 +1,6 @@
 """Make the figures of docs/seeing-inside.md, from nothing but seeds; some minutes on two cores.
 
-    python docs/figures.py
+python docs/figures.py
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def evaluate(
     graph: Graph, leaves: Mapping[str, Tensor], cell: Cell | None = None
 ) -> dict[Value, Tensor]:
     """Every value of a graph, by the torch function of its row in the table."""
-    weights = cell.tensors() if cell is not None else {}
+    weights = cell.effective(cell.tensors()) if cell is not None else {}
     found: dict[Value, Tensor] = {}
     for value in graph.values:
         if value.op in ("x", "state"):

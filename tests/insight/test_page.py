@@ -33,8 +33,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = Adding(16, 6)
     network = LastStep(cells.LSTM(2, 5), engine="reference")
     rows = [{"step": k, "loss": 1 / (k + 1), "gradient": 0.5, "update": 0.01} for k in range(9)]
-    subject = Subject(network, data.x, data.y, lag=15, name="adding <b>&</b>",
-                      configuration={"cell": "lstm", "odd": "</script><script>alert(1)</script>"})  # fmt: skip
+    odd = {"cell": "lstm", "odd": "</script><script>alert(1)</script>"}
+    subject = Subject(network, data.x, data.y, lag=15, name="adding <b>&</b>", configuration=odd)
     found = insight.inspect(subject, course=insight.Course(rows, clip=1.0))
     page = report(found)
     page.section("Large")
@@ -67,9 +67,7 @@ class Opened:
         self.errors: list[str] = []
         self.requests: list[str] = []
         self.page.on("pageerror", lambda e: self.errors.append(str(e)))
-        self.page.on(
-            "console", lambda m: self.errors.append(m.text) if m.type == "error" else None
-        )
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         self.page.on("request", lambda r: self.requests.append(r.url))
         self.page.goto(file.as_uri())
 

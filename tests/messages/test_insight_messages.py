@@ -92,7 +92,7 @@ CASES = {
         "or modules that call recurnn.scan.",
     ),
     "nothing to train": (
-        lambda: insight.gradient_flow(Subject(layer().requires_grad_(False), X, Y)),
+        lambda: insight.gradient_flow(Subject(layer().requires_grad_(requires_grad=False), X, Y)),
         "The loss does not depend on any weight that is trained.\n  Expected parameters with "
         "requires_grad, and a loss of what they give.",
     ),
@@ -258,7 +258,7 @@ def test_files_that_cannot_be_written(tmp_path):
         with pytest.raises(recurnn.errors.DataError, match=text):
             page.write(place)
     page.write(tmp_path / "r.html")
-    with pytest.raises(recurnn.errors.DataError, match="exists.\n  Nothing was written"):
+    with pytest.raises(recurnn.errors.DataError, match=r"exists\.\n  Nothing was written"):
         page.write(tmp_path / "r.html")
     page.write(tmp_path / "r.html", overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["r.html"]

@@ -59,7 +59,9 @@ def tasks(
     changed = {k: v for k, v in given.items() if v is not None}
     if name is None:
         Console().print(listed())
-        typer.echo("recurnn tasks NAME trains cells on one of them; recurnn tasks all, a selection.")
+        typer.echo(
+            "recurnn tasks NAME trains cells on one of them; recurnn tasks all, a selection."
+        )
     elif name == ALL:
         if length is not None or cell or changed or seeds != 1:
             raise ConfigError(
@@ -77,7 +79,9 @@ def listed() -> Table:
     """The tasks, what solves them, and where they are from."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in ("task", "what is to be done", "T", "solved when", "chance", "from"):
-        table.add_column(column, no_wrap=column == "task", justify="right" if column == "T" else "left")
+        table.add_column(
+            column, no_wrap=column == "task", justify="right" if column == "T" else "left"
+        )
     for task in TASKS.values():
         table.add_row(
             task.name, task.title, "–" if task.usual is None else str(task.usual),

@@ -53,6 +53,8 @@ def linear(step: Step, back: Backward) -> Linear | None:
     states = tuple(k for k, old in step.old.items() if old in seen)
     if not states or any(back.past[k] for k in states):
         return None
+    if any(new not in moving for new in step.states.values()):  # no recurrence in that state
+        return None
     through = {k: _free(f"through_{k}", step.old) for k in states}
     decay: dict[str, Value] = {}
     fading: dict[str, Value] = {}

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from recurnn.compiler.build import load
 from recurnn.compiler.arrays import scratch
+from recurnn.compiler.build import load
 from recurnn.compiler.kernel import REALS
 from recurnn.compiler.structures import I64, P, share_pool
 

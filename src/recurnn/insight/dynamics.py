@@ -182,7 +182,12 @@ def _along(
     """The tangents of each row [B, K, n] after each step; what the caller makes of them goes on.
 
     Args:
+        cell: the cell.
+        weights: its parameters by name.
+        x: input, [T, B, I], or None for none.
+        state: initial states, or None for zeros.
         tangents: that every row begins with, [K, n].
+        steps: how many.
     """
     if cell.inputs:
         raise ConfigError(

@@ -60,9 +60,7 @@ SETTINGS: dict[str, Settings] = {
     "adding-1997": Settings(sequences=40_000),
     "temporal-order-6a": Settings(check=500),
     "temporal-order-6b": Settings(sequences=40_000),
-    "embedded-reber": Settings(
-        batch_size=4, check=250, sequences=10_000, memory=10
-    ),
+    "embedded-reber": Settings(batch_size=4, check=250, sequences=10_000, memory=10),
     "copy-memory": Settings(sequences=40_000),
     "parity": Settings(sequences=40_000),
     "noisy-two-sequence": Settings(check=100),

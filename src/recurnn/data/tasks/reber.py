@@ -45,7 +45,7 @@ def _automaton() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 _SYMBOL, _NEXT = _automaton()
-_ENDED = (_NEXT == np.arange(len(_NEXT))[:, None]).all(1)
+_ENDED = (np.arange(len(_NEXT))[:, None] == _NEXT).all(1)
 
 
 class EmbeddedReber(Task):
