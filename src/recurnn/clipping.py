@@ -42,7 +42,7 @@ class GradientClip:
 
     Example:
         >>> import torch, recurnn
-        >>> cell, clip = recurnn.cells.LSTM(3, 8), recurnn.GradientClip(1e-3)
+        >>> cell, clip = recurnn.cells.LSTM(3, 8), recurnn.GradientClip(0.1)
         >>> y = recurnn.scan(cell, torch.randn(7, 2, 3), clip_gradient=clip).output
         >>> y.sum().backward()
         >>> clip.passed == 6 * 2 * (8 + 8), 0 < clip.rate < 1

@@ -142,10 +142,7 @@ def scan(
     reset = check_reset(cell, x, reset)
     others = check_inputs(cell, x, inputs)
     watch = recorder()
-    if watch is not None and watch.norms and gradient_norms is None:
-        gradient_norms = GradientNorms()
-    if gradient_norms is not None:
-        _begin(gradient_norms, cell, x)
+    gradient_norms = _norms_of(watch, gradient_norms, cell, x)
     clipping = None
     if clip_gradient is not None:
         units = sum(cell.sizes[letter] for letter in cell.states.values())
@@ -154,8 +151,7 @@ def scan(
     gates = cell.gates if return_gates else ()
     others_wanted = () if watch is None else _watched(watch, cell)
     wanted = tuple(dict.fromkeys([cell.output, *states, *gates, *others_wanted]))
-    bound = weights if isinstance(weights, Bound) else None
-    more = _more(others, gradient_norms, clipping)
+    bound, more = _bound(weights), _more(others, gradient_norms, clipping)
     number = find_kernel(cell, x, engine, wanted, bound, more=more)
     if number is None:
         if isinstance(weights, Bound):
@@ -175,8 +171,8 @@ def scan(
             sparse=memory == "low",
         )  # fmt: skip
     if watch is not None:
-        values = {k: trace[k].detach() for k in others_wanted}
-        watch.saw(Seen(cell, reverse, lengths, x, weights, values, gradient_norms))
+        seen = {k: trace[k].detach() for k in others_wanted}
+        watch.saw(Seen(cell, reverse, lengths, x, weights, seen, gradient_norms))
     return ScanResult(
         trace[cell.output],
         last,
@@ -219,6 +215,21 @@ def _begin(norms: GradientNorms, cell: Cell, x: Tensor) -> None:
             "gradient_norms: torch.compile cannot fill them.\n  Call the scan outside of it."
         )
     norms.begin(cell.states, x.shape[0])
+
+
+def _norms_of(
+    watch: Recorder | None, norms: GradientNorms | None, cell: Cell, x: Tensor
+) -> GradientNorms | None:
+    """What is filled with the norms, if it is asked for here or by who records."""
+    if watch is not None and watch.norms and norms is None:
+        norms = GradientNorms()
+    if norms is not None:
+        _begin(norms, cell, x)
+    return norms
+
+
+def _bound(weights: Mapping[str, Tensor] | Bound) -> Bound | None:
+    return weights if isinstance(weights, Bound) else None
 
 
 def _more(

@@ -64,7 +64,7 @@ class EmbeddedReber(Task):
         >>> import numpy as np
         >>> (x, lengths), y = EmbeddedReber().draw(np.random.default_rng(0), 1)
         >>> spelled(x[0], y[0])
-        'BTBTXSETE'
+        'BPBPTTTTTTVVEPE'
     """
 
     name = "embedded-reber"
