@@ -172,19 +172,21 @@ class Clipping:
 
 
 def clipping_of(
-    clip: float | GradientClip, units: int, x: Tensor, lengths: Tensor | None,
+    clip: float | GradientClip | None, units: int, x: Tensor, lengths: Tensor | None,
     reset: Tensor | None, *, reverse: bool,
-) -> Clipping:  # fmt: skip
+) -> Clipping | None:  # fmt: skip
     """The clipping of a scan, by what its caller gave; under torch.compile nothing is counted.
 
     Args:
-        clip: the limit, or what has it and counts.
+        clip: the limit, or what has it and counts; None where nothing is clipped.
         units: of all states together.
         x: input, [T, B, I].
         lengths: as in `Clipping`.
         reset: as in `Clipping`.
         reverse: as in `Clipping`.
     """
+    if clip is None:
+        return None
     if not isinstance(clip, GradientClip):
         return Clipping(check_limit("scan", clip))
     if torch.compiler.is_compiling():

@@ -143,15 +143,14 @@ def scan(
     others = check_inputs(cell, x, inputs)
     watch = recorder()
     gradient_norms = _norms_of(watch, gradient_norms, cell, x)
-    clipping = None
-    if clip_gradient is not None:
-        units = sum(cell.sizes[letter] for letter in cell.states.values())
-        clipping = clipping_of(clip_gradient, units, x, lengths, reset, reverse=reverse)
+    units = sum(cell.sizes[letter] for letter in cell.states.values())
+    clipping = clipping_of(clip_gradient, units, x, lengths, reset, reverse=reverse)
     states = tuple(cell.states) if return_states == "all" else ()
     gates = cell.gates if return_gates else ()
     others_wanted = () if watch is None else _watched(watch, cell)
     wanted = tuple(dict.fromkeys([cell.output, *states, *gates, *others_wanted]))
-    bound, more = _bound(weights), _more(others, gradient_norms, clipping)
+    bound = weights if isinstance(weights, Bound) else None
+    more = _more(others, gradient_norms, clipping)
     number = find_kernel(cell, x, engine, wanted, bound, more=more)
     if number is None:
         if isinstance(weights, Bound):
@@ -226,10 +225,6 @@ def _norms_of(
     if norms is not None:
         _begin(norms, cell, x)
     return norms
-
-
-def _bound(weights: Mapping[str, Tensor] | Bound) -> Bound | None:
-    return weights if isinstance(weights, Bound) else None
 
 
 def _more(

@@ -19,6 +19,7 @@ import torch
 from recurnn import Subject, cells, insight
 from recurnn.insight.comparison import Adding, LastStep
 from recurnn.insight.figure import Heatmap
+from recurnn.insight.page import Page
 from recurnn.insight.report import report
 
 pytest.importorskip("plotly")
@@ -36,12 +37,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     odd = {"cell": "lstm", "odd": "</script><script>alert(1)</script>"}
     subject = Subject(network, data.x, data.y, lag=15, name="adding <b>&</b>", configuration=odd)
     found = insight.inspect(subject, course=insight.Course(rows, clip=1.0))
-    page = report(found)
-    page.section("Large")
-    z = np.random.default_rng(0).random((512, 2000))
-    page.figures(Heatmap("large", "step", "unit", z, low=0.0, high=1.0, value="f"))
     file = tmp_path_factory.mktemp("page") / "report.html"
-    page.write(file)
+    report(found).write(file)
     return file
 
 
@@ -104,7 +101,7 @@ def test_it_draws_every_chart_without_an_error_or_a_request(opened: Opened, made
 
 def test_hovering_shows_the_value(opened: Opened) -> None:
     opened.draw_all()
-    for number, words in (("figure-2", "share of the gradient left"), ("figure-6", "unit: ")):
+    for number, words in (("figure-2", "share of the gradient left"), ("figure-7", "unit: ")):
         plot = opened.page.locator(f"#{number}-plot")
         plot.scroll_into_view_if_needed()
         box = plot.locator(".nsewdrag").first.bounding_box()
@@ -115,12 +112,14 @@ def test_hovering_shows_the_value(opened: Opened) -> None:
         assert words in label.first.text_content()
 
 
-def test_a_large_map_responds(opened: Opened) -> None:
-    page = opened.page
-    plot = page.locator(".plot").last
+def test_a_large_map_responds(browser: Any, tmp_path: Path) -> None:
+    made = Page("Large")
+    z = np.random.default_rng(0).random((512, 2000))
+    made.figures(Heatmap("large", "step", "unit", z, low=0.0, high=1.0, value="f"))
+    made.write(tmp_path / "large.html")
     began = time.perf_counter()
-    plot.scroll_into_view_if_needed()
-    plot.locator(".main-svg").first.wait_for(timeout=30000)
+    page = Opened(browser, tmp_path / "large.html", viewport={"width": 1280, "height": 900}).page
+    plot = page.locator(".plot")
     plot.locator(".heatmaplayer image").first.wait_for(state="attached", timeout=30000)
     drawn = time.perf_counter() - began
     name = plot.get_attribute("id")
@@ -137,14 +136,15 @@ def test_a_large_map_responds(opened: Opened) -> None:
     page.mouse.move(box["x"] + 205, box["y"] + 102)
     plot.locator(".hoverlayer .hovertext").first.wait_for(timeout=5000)
     hover = time.perf_counter() - began
+    page.close()
     # generous, for a machine that does other things as well; by itself a tenth of these
-    assert drawn < 15
-    assert zoom < 8000
-    assert hover < 4
+    assert drawn < 20
+    assert zoom < 3000
+    assert hover < 2
 
 
-@pytest.mark.parametrize("width", [390, 820])
-def test_nothing_sticks_out_on_a_small_screen(browser: Any, made: Path, width: int) -> None:
+def test_nothing_sticks_out_on_a_small_screen(browser: Any, made: Path) -> None:
+    width = 390
     found = Opened(browser, made, viewport={"width": width, "height": 800}, has_touch=True)
     found.draw_all()
     page = found.page
@@ -170,7 +170,7 @@ def test_dark_and_print(browser: Any, made: Path) -> None:
             ".style.fill"
         )
 
-    found.draw_all()
+    page.locator("#figure-1-plot .main-svg").first.wait_for()
     assert paper() == "rgb(20, 24, 30)"
     assert ink() == "rgb(230, 233, 238)"
     page.emulate_media(color_scheme="light")

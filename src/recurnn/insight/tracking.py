@@ -115,11 +115,11 @@ def time_features(times: Any) -> dict[str, Array]:
     """
     index = pd.DatetimeIndex(times)
     hours = np.asarray(index.hour + index.minute / 60, dtype=np.float64)
-    days = np.asarray(index.dayofweek, dtype=np.float64)
+    days = np.asarray(index.day_of_week, dtype=np.float64)
     cycles = {
         "hour of day": hours / 24,
         "day of week": days / 7,
-        "day of year": np.asarray(index.dayofyear, dtype=np.float64) / 365.25,
+        "day of year": np.asarray(index.day_of_year, dtype=np.float64) / 365.25,
     }
     found = {
         name: np.stack([np.sin(2 * np.pi * part), np.cos(2 * np.pi * part)], axis=1)
