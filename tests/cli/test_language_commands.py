@@ -132,7 +132,8 @@ def test_speed_and_unknown_words_are_told_beside_the_text(model):
     assert "vocabulary" not in result.stdout
 
 
-def test_a_text_is_scored_by_the_network_and_the_n_gram(model, text):
+def test_a_text_is_scored_by_the_network_and_the_n_gram(model, text, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     status, printed = run("lm", "eval", model, text, "--documents", "line", "--by-document")
     assert status == 0
     assert "120 documents, 2,280 characters" in printed

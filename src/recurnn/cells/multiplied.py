@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, sigmoid, tanh
-from torch.nn.functional import hardsigmoid, softplus
+from torch.nn.functional import relu6, softplus
 
 from recurnn.cells._cell import Cell, Weights, affine
 
@@ -90,6 +90,8 @@ class SGU(Cell):
     def step(self, p: Weights, x: Tensor, h: Tensor) -> dict[str, Tensor]:
         g = tanh(p.U_g @ ((p.W_g @ x + p.b_g) * h) + p.b_u)
         n = softplus(g * h)
-        z = hardsigmoid(p.W_z @ x + p.U_z @ h + p.b_z)
+        z = (
+            relu6(p.W_z @ x + p.U_z @ h + p.b_z + 3) / 6
+        )  # hardsigmoid, its gradient in full precision
         h = (1 - z) * h + z * n
         return {"h": h, "g": g, "n": n, "z": z}

@@ -16,6 +16,7 @@ class Writer:
         rows: B.
 
     Example:
+        >>> import torch
         >>> from recurnn.models.language.options import LanguageOptions
         >>> writer = Writer(LeftNetwork(LanguageOptions(hidden_size=8), 20).eval(), 2)
         >>> writer.read(torch.tensor([[1], [4], [2]])).shape
