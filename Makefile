@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check format bench bench-kernels bench-forecast docs clean
+.PHONY: help run test test-all check format bench bench-kernels bench-forecast bench-training \
+	docs clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,13 +32,16 @@ format: $(VENV)/.dev  ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-kernels bench-forecast  ## every benchmark there is
+bench: bench-kernels bench-forecast bench-training  ## every benchmark there is
 
 bench-kernels: $(VENV)/.bench  ## the compiled kernels beside torch, jax and onnxruntime
 	$(BIN)/python benchmarks/kernels.py
 
 bench-forecast: $(VENV)/.dev  ## the electricity load: networks beside baselines
 	$(BIN)/python benchmarks/forecast.py
+
+bench-training: $(VENV)/.bench  ## a training epoch beside PyTorch and Keras
+	$(BIN)/python benchmarks/training.py
 
 docs: $(VENV)/.dev  ## the documentation, served on this machine
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve

@@ -90,8 +90,6 @@ class SGU(Cell):
     def step(self, p: Weights, x: Tensor, h: Tensor) -> dict[str, Tensor]:
         g = tanh(p.U_g @ ((p.W_g @ x + p.b_g) * h) + p.b_u)
         n = softplus(g * h)
-        z = (
-            relu6(p.W_z @ x + p.U_z @ h + p.b_z + 3) / 6
-        )  # hardsigmoid, its gradient in full precision
+        z = relu6(p.W_z @ x + p.U_z @ h + p.b_z + 3) / 6  # hardsigmoid in full precision
         h = (1 - z) * h + z * n
         return {"h": h, "g": g, "n": n, "z": z}
