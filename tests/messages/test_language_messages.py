@@ -163,7 +163,7 @@ def test_two_vocabularies(fitted, both):
     other = recurnn.LanguageModel(ngram=0, **SMALL).fit(Texts.of("something else again. " * 20))
     assert message(ConfigError, same_vocabulary, fitted, other) == (
         "The two models do not share a vocabulary.\n"
-        "  One has 17 characters, the other 14 characters, made from another text or in another "
+        "  One has 17 characters, the other 15 characters, made from another text or in another "
         "way: their probabilities of a token cannot be compared.\n"
         "  Train both on the same text with the same unit and vocabulary."
     )

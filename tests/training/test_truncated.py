@@ -8,6 +8,7 @@ import recurnn
 from recurnn.data import Streams
 from recurnn.errors import ConfigError
 from recurnn.training import Plan, Run, Watch, evaluate, fit
+from recurnn.training.feeds import Streamed
 
 N, LANES = 65, 3
 STARTS = [0, 9, 22, 40]
@@ -144,3 +145,11 @@ def test_k1_above_k2_is_refused():
         "  The weights are updated every k1 steps and the gradient goes back k2 steps: with a "
         "smaller k2 some steps would never be learned from.\n  Give a k2 of at least k1."
     )
+
+
+def test_a_process_without_a_lane_counts_nothing():
+    feed = Streamed(Streams(torch.arange(21), batch_size=2), 4, 4)
+    batches = [feed.batch(4, rank, 3) for rank in range(3)]
+    assert [b.count for b in batches] == [0, 4, 4]
+    assert [b.inputs.shape for b in batches] == [(4, 1)] * 3
+    assert [b.inputs[0, 0].item() for b in batches[1:]] == [4, 14]

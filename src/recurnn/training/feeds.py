@@ -188,12 +188,15 @@ class Streamed:
         return range(0, self.data.length, self.k1)
 
     def batch(self, item: int, rank: int = 0, processes: int = 1) -> Batch:
-        """The lanes of a window that fall to one process: a run of neighbours."""
+        """The lanes of a window that fall to one process: a run of neighbours.
+
+        Where there are fewer lanes than processes, some get the first one, which does not count.
+        """
         end = min(item + self.k1, self.data.length)
         begin = max(0, item + self.k1 - self.k2)
         after = max(0, end + self.k1 - self.k2)
         first, last = part_of(self.data.lanes, rank, processes)
-        chunk = self.data.chunk(begin, end, slice(first, last))
+        chunk = self.data.chunk(begin, end, slice(first, max(last, first + 1)))
         return Batch(
             chunk.x, chunk.y, (end - item) * (last - first), chunk.reset, streamed=True,
             ahead=min(after, end) - begin, scored=item - begin,
