@@ -367,3 +367,112 @@ def layer_norm_gru(w: W, x: Array, h: Array) -> Values:
     new = w["alpha_n"] * standardise(w["W_n"] @ x) + w.get("b_n", 0.0)
     n = np.tanh(new + gate["r"] * recurrent)
     return gate | {"n": n, "h": h + gate["z"] * (n - h)}
+
+
+def nested(w: W, x: Array, h: Array, c: Array, m: Array) -> Values:
+    i, f, o = (sigma(drive(w, k, x, h)) for k in "ifo")
+    g = np.tanh(drive(w, "g", x, h))
+    y, s = g * i, c * f
+    j, k, q = (sigma(drive(w, name, y, s)) for name in "jkq")
+    new = np.tanh(drive(w, "l", y, s))
+    inner = j * new + k * m
+    outer = np.tanh(inner) * q
+    return {
+        "i": i, "f": f, "g": g, "o": o, "j": j, "k": k, "l": new, "q": q, "m": inner, "c": outer,
+        "h": np.tanh(outer) * o,
+    }  # fmt: skip
+
+
+def residual(w: W, x: Array, h: Array, c: Array) -> Values:
+    i, f = (sigma(drive(w, k, x, h) + np.diag(w[f"p_{k}"]) @ c) for k in "if")
+    g = np.tanh(drive(w, "g", x, h))
+    new = g * i + c * f
+    o = sigma(drive(w, "o", x, h) + np.diag(w["p_o"]) @ new)
+    out = np.hstack([w["V"], w["W_r"]]) @ np.concatenate([np.tanh(new), x])
+    return {"i": i, "f": f, "g": g, "o": o, "c": new, "h": out * o}
+
+
+def sgrn(w: W, x: Array, h: Array) -> Values:
+    new = w["W"] @ x
+    f = sigma(new + w["U"] @ h + w.get("b_f", 0.0))
+    new = new + w.get("b_h", 0.0)
+    return {"f": f, "h": np.tanh(new + f * (h - new))}
+
+
+# The input multiplies the state
+
+
+def multiplicative_rnn(w: W, x: Array, h: Array) -> Values:
+    m = np.diag(w["W_m"] @ x) @ w["U_m"] @ h
+    return {"m": m, "h": np.tanh(joined(w, x, m))}
+
+
+def _second_order(w: W, x: Array, h: Array) -> Array:
+    a, u = w["W"] @ x, w["U"] @ h
+    return (w["alpha"] * a + w["beta"]) * u + w["gamma"] * a
+
+
+def mi_rnn(w: W, x: Array, h: Array) -> Values:
+    return {"h": np.tanh(_second_order(w, x, h) + w.get("b", 0.0))}
+
+
+def delta_rnn(w: W, x: Array, h: Array) -> Values:
+    n = np.tanh(_second_order(w, x, h) + w.get("b_n", 0.0))
+    r = sigma(w["W"] @ x + w.get("b_r", 0.0))
+    return {"n": n, "r": r, "h": np.tanh(n + r * (h - n))}
+
+
+def sgu(w: W, x: Array, h: Array) -> Values:
+    g = np.tanh(w["U_g"] @ np.diag(h) @ plain(w, "g", x) + w.get("b_u", 0.0))
+    n = np.log(1 + np.exp(g * h))
+    z = np.minimum(relu(drive(w, "z", x, h) + 3) / 6, 1)
+    return {"g": g, "n": n, "z": z, "h": h + z * (n - h)}
+
+
+def plrnn(w: W, x: Array, h: Array) -> Values:
+    A = w["U"].copy()
+    np.fill_diagonal(A, 0)
+    own = np.diag(w["a"]) @ h
+    return {"h": A @ relu(h) + own + w["W"] @ x + w.get("b", 0.0)}
+
+
+# Clocks
+
+
+def clockwork(*periods: int) -> Callable[..., Values]:
+    """Unit by unit: one moves if the number of its steps to go is not above zero."""
+
+    def step(w: W, x: Array, h: Array, n: Array) -> Values:
+        H, groups = h.size, len(periods)
+        ends = [-(-g * H // groups) for g in range(groups + 1)]
+        P = [p for g, p in enumerate(periods) for _ in range(ends[g], ends[g + 1])]
+        s, new, left = np.empty(H), h.copy(), n - 1
+        for j in range(H):
+            seen = [k for k in range(H) if P[k] >= P[j]]
+            s[j] = np.tanh(w["U"][j, seen] @ h[seen] + w["W"][j] @ x + w.get("b", np.zeros(H))[j])
+            if n[j] <= 0:
+                new[j], left[j] = s[j], P[j] - 1
+        return {"s": s, "h": new, "n": left}
+
+    return step
+
+
+def phased(ratio: float, leak: float) -> Callable[..., Values]:
+    def opened(u: float) -> float:
+        if u >= ratio:
+            return leak * u
+        return 2 * u / ratio if u < ratio / 2 else 2 - 2 * u / ratio
+
+    def step(w: W, x: Array, h: Array, c: Array, phi: Array) -> Values:
+        u = np.mod(phi + w["s"], 1)
+        k = np.array([opened(v) for v in u])
+        i, f = (sigma(drive(w, g, x, h) + w[f"p_{g}"] * c) for g in "if")
+        g = np.tanh(drive(w, "g", x, h))
+        m = i * g + f * c
+        o = sigma(drive(w, "o", x, h) + w["p_o"] * m)
+        return {
+            "u": u, "k": k, "i": i, "f": f, "g": g, "m": m, "o": o, "c": c + k * (m - c),
+            "h": h + k * (np.tanh(m) * o - h), "phi": np.mod(phi + 1 / w["tau"], 1),
+        }  # fmt: skip
+
+    return step

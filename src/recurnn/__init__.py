@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from recurnn import cells, errors, nn
+from recurnn.clipping import GradientClip
 from recurnn.explain import explain
 from recurnn.norms import GradientNorms
 from recurnn.scan import ScanResult, scan
 from recurnn.stepper import Stepper, stepper
+from recurnn.subject import Subject
 
 if TYPE_CHECKING:
     from recurnn.models import Forecaster, LanguageModel
@@ -23,10 +25,12 @@ __all__ = [
     "stepper",
     "explain",
     "Forecaster",
+    "GradientClip",
     "LanguageModel",
     "GradientNorms",
     "ScanResult",
     "Stepper",
+    "Subject",
     "__version__",
 ]
 
@@ -37,4 +41,8 @@ def __getattr__(name: str) -> Any:
         from recurnn import models
 
         return getattr(models, name)
+    if name == "insight":
+        import importlib
+
+        return importlib.import_module("recurnn.insight")
     raise AttributeError(f"module 'recurnn' has no attribute {name!r}")

@@ -52,6 +52,8 @@ def check_parameters(cell: Cell, x: Tensor, parameters: Mapping[str, Tensor] | B
             if key not in wanted:
                 raise one_of(f"{name}: weight", key, wanted)
         for key, shape in wanted.items():
+            if key in cell.constants and key not in parameters:
+                continue
             got = tuple(parameters[key].shape) if key in parameters else None
             if got != shape:
                 raise ShapeError(

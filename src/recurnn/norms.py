@@ -39,6 +39,11 @@ class GradientNorms:
         """The states of the cell, in its order."""
         return self._states
 
+    @property
+    def ready(self) -> bool:
+        """Whether a backward pass has filled them."""
+        return bool(self._norms)
+
     def __getitem__(self, state: str) -> Tensor:
         """The norms of one state's gradients, [T, B]; zero past a row's length.
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from recurnn.cells import Cell
+from recurnn.clipping import Clipping
 from recurnn.compiler import Segment, segments_of
 from recurnn.errors import changed_in_place
 from recurnn.norms import GradientNorms
@@ -26,7 +27,9 @@ class Frame(NamedTuple):
         reverse: whether to run from the last step to the first.
         wanted: the states and gates that are given at every step.
         norms: where the norms of the gradients of states go, or None.
+        clipping: how the gradient that passes from step to step is clipped, or None.
         first: the step at which x begins, where it is a part of a longer scan.
+        cut: where a new sequence lies between this part of a scan and that run before, [B, 1].
     """
 
     lengths: Tensor | None
@@ -34,7 +37,9 @@ class Frame(NamedTuple):
     reverse: bool
     wanted: tuple[str, ...]
     norms: GradientNorms | None = None
+    clipping: Clipping | None = None
     first: int = 0
+    cut: Tensor | None = None
 
 
 def reference(
@@ -75,17 +80,23 @@ def reference(
         # Forward, a reset at t cuts t−1 → t; in reverse it cuts t → t−1, that is, t+1 → t is
         # cut by the reset at t+1.
         cut = t + 1 if frame.reverse else t
-        if reset is not None and cut < T:
-            new = reset[cut].unsqueeze(-1)
-            state = {k: torch.where(new, restart[k], s) for k, s in state.items()}
+        old = state
+        if frame.clipping is not None:
+            old = frame.clipping.entering(state, frame.first + t)
+        new = reset[cut].unsqueeze(-1) if reset is not None and cut < T else None
+        if cut == T:
+            new = frame.cut
+        if new is not None:
+            clipped, state = old is not state, _restarted(state, restart, new)
+            old = _restarted(old, restart, new) if clipped else state
         p.put({k: m[t] if m.dim() == 3 else m for k, m in inputs.items()})
-        given = [x[t], *state.values()]
+        given = [x[t], *old.values()]
         versions = [] if history else _versions(given)
         values = cell.apply_step(p, *given)
         if versions and _versions(given) != versions:
             raise changed_in_place("its input or a state")
         if frame.norms is not None:
-            values = frame.norms.watch(values, state, x, frame.first + t)
+            values = frame.norms.watch(values, old, x, frame.first + t)
         kept = {k: values[k] for k in frame.wanted}
         if real is None:
             state = {k: values[k] for k in state}
@@ -101,6 +112,10 @@ def reference(
         values = cell.apply_step(p, x.new_zeros(x.shape[1:]), *state.values())
         return state, {k: values[k].new_zeros(0, *values[k].shape) for k in frame.wanted}
     return state, {k: torch.stack([kept[k] for kept in history]) for k in frame.wanted}
+
+
+def _restarted(state: States, restart: Mapping[str, Tensor], new: Tensor) -> States:
+    return {k: torch.where(new, restart[k], s) for k, s in state.items()}
 
 
 def _masked(x: Tensor, real: Tensor) -> Tensor:
@@ -130,8 +145,6 @@ def reference_by_segments(
     state, restart = state or zeros, restart or zeros
     traces: list[States] = []
     for segment in segments_of(T, frame.lengths, frame.reset, reverse=frame.reverse):
-        if segment.cut is not None:
-            state = {k: torch.where(segment.cut, restart[k], s) for k, s in state.items()}
         state, trace = checkpoint(
             _segment, cell, x, state, restart, inputs, parameters, frame, segment,
             use_reentrant=False, preserve_rng_state=False,
@@ -147,7 +160,8 @@ def _segment(
     parameters: Mapping[str, Tensor], frame: Frame, segment: Segment,
 ) -> tuple[States, States]:  # fmt: skip
     part = frame._replace(
-        lengths=segment.lengths, reset=segment.reset, first=frame.first + segment.begin
-    )
+        lengths=segment.lengths, reset=segment.reset, first=frame.first + segment.begin,
+        cut=segment.cut,
+    )  # fmt: skip
     some = {k: segment.of(m) for k, m in inputs.items()}
     return reference(cell, segment.of(x), state, restart, some, parameters, part)

@@ -25,9 +25,11 @@ from recurnn.checks import (
     check_reset,
     named_state,
 )
-from recurnn.compiler import Binding, Bound, Compiled, Given
+from recurnn.clipping import Clipping, GradientClip, clipping_of
+from recurnn.compiler import Binding, Bound, Compiled, Extra, Given
 from recurnn.errors import ConfigError, EngineError, one_of
 from recurnn.norms import GradientNorms
+from recurnn.recorder import Recorder, Seen, recorder
 from recurnn.reference import Frame, reference, reference_by_segments
 
 log = logging.getLogger("recurnn")
@@ -64,6 +66,7 @@ def scan(
     return_states: Literal["last", "all"] = "last",
     return_gates: bool = False,
     gradient_norms: GradientNorms | None = None,
+    clip_gradient: float | GradientClip | None = None,
     memory: Literal["high", "low"] = "high",
     engine: str = "auto",
 ) -> ScanResult:
@@ -92,6 +95,9 @@ def scan(
         return_gates: whether to return each gate at every step.
         gradient_norms: what the backward pass fills with the norm of dL/dstate for every state,
             step and row.
+        clip_gradient: clips dL/dstate to ±c, component by component, as it passes from a step to
+            the one before: the number c; or a `GradientClip`, which counts how often. What
+            reaches `reset_state` has passed no step and stays as it is.
         memory: ``"low"`` to keep, for the backward pass, the states at every √T-th step only, and
             to compute what lies between again. The same results; gradients equal to rounding.
         engine: ``"reference"``, the plain loop over the step; ``"cpu"``, the compiled kernel; or
@@ -124,48 +130,59 @@ def scan(
                 cell, _cast(x, dtype), _cast(state, dtype), lengths=lengths, reset=reset,
                 reset_state=_cast(reset_state, dtype), reverse=reverse,
                 inputs=_cast(inputs, dtype), parameters=weights, return_states=return_states,
-                return_gates=return_gates, gradient_norms=gradient_norms, memory=memory,
-                engine=engine,
+                return_gates=return_gates, gradient_norms=gradient_norms,
+                clip_gradient=clip_gradient, memory=memory, engine=engine,
             )  # fmt: skip
     check_parameters(cell, x, weights)
+    if not isinstance(weights, Bound):
+        weights = cell.effective(weights)
     start = named_state(cell, x, state, "state")
     restart = named_state(cell, x, reset_state, "reset_state") if reset is not None else None
     lengths = check_lengths(cell, x, lengths)
     reset = check_reset(cell, x, reset)
     others = check_inputs(cell, x, inputs)
-    if gradient_norms is not None:
-        _begin(gradient_norms, cell, x)
+    watch = recorder()
+    gradient_norms = _norms_of(watch, gradient_norms, cell, x)
+    units = sum(cell.sizes[letter] for letter in cell.states.values())
+    clipping = clipping_of(clip_gradient, units, x, lengths, reset, reverse=reverse)
     states = tuple(cell.states) if return_states == "all" else ()
     gates = cell.gates if return_gates else ()
-    wanted = tuple(dict.fromkeys([cell.output, *states, *gates]))
+    others_wanted = () if watch is None else _watched(watch, cell)
+    wanted = tuple(dict.fromkeys([cell.output, *states, *gates, *others_wanted]))
     bound = weights if isinstance(weights, Bound) else None
-    more = _more(others, gradient_norms)
-    number = find_kernel(
-        cell, x, engine, wanted, bound, more=more, restarts=reset_state is not None
-    )
+    more = _more(others, gradient_norms, clipping)
+    number = find_kernel(cell, x, engine, wanted, bound, more=more)
     if number is None:
         if isinstance(weights, Bound):
             weights = weights.binding.weights(weights.tensors, cell.shapes())
         run = reference_by_segments if memory == "low" and _can_compute_again(x) else reference
-        frame = Frame(lengths, reset, reverse, wanted, gradient_norms)
+        frame = Frame(lengths, reset, reverse, wanted, gradient_norms, clipping)
         last, trace = run(cell, x, start, restart, others, weights, frame)
     else:
         given = Given(
-            x, [None] * len(cell.states) if start is None else list(start.values()),
-            list(others.values()),
+            x, _values(cell, start), _values(cell, restart), list(others.values()),
             weights.tensors if isinstance(weights, Bound) else spread(cell, weights),
             lengths, reset, reverse,
         )  # fmt: skip
         last, trace = compiler.run(
-            number, given, states=list(cell.states), wanted=wanted, norms=gradient_norms,
+            number, given, states=list(cell.states), wanted=wanted,
+            extra=Extra(gradient_norms, None if clipping is None else clipping.limit, clipping),
             sparse=memory == "low",
         )  # fmt: skip
+    if watch is not None:
+        seen = {k: trace[k].detach() for k in others_wanted}
+        watch.saw(Seen(cell, reverse, lengths, x, weights, seen, gradient_norms))
     return ScanResult(
         trace[cell.output],
         last,
         {name: trace[name] for name in states} if states else None,
         {name: trace[name] for name in gates} if return_gates else None,
     )
+
+
+def _watched(watch: Recorder, cell: Cell) -> tuple[str, ...]:
+    """The states and gates that a recorder wants to see."""
+    return (*(cell.states if watch.states else ()), *(cell.gates if watch.gates else ()))
 
 
 def autocast_on(device: str) -> bool:
@@ -186,6 +203,11 @@ def _cast(values: Any, dtype: torch.dtype) -> Any:
     return values if values is None else [_cast(v, dtype) for v in values]
 
 
+def _values(cell: Cell, states: Mapping[str, Tensor] | None) -> list[Tensor | None]:
+    """The states in their order, or that there are none."""
+    return [None] * len(cell.states) if states is None else list(states.values())
+
+
 def _begin(norms: GradientNorms, cell: Cell, x: Tensor) -> None:
     if torch.compiler.is_compiling():
         raise ConfigError(
@@ -194,12 +216,26 @@ def _begin(norms: GradientNorms, cell: Cell, x: Tensor) -> None:
     norms.begin(cell.states, x.shape[0])
 
 
-def _more(inputs: Mapping[str, Tensor], norms: GradientNorms | None) -> tuple[str, ...]:
+def _norms_of(
+    watch: Recorder | None, norms: GradientNorms | None, cell: Cell, x: Tensor
+) -> GradientNorms | None:
+    """What is filled with the norms, if it is asked for here or by who records."""
+    if watch is not None and watch.norms and norms is None:
+        norms = GradientNorms()
+    if norms is not None:
+        _begin(norms, cell, x)
+    return norms
+
+
+def _more(
+    inputs: Mapping[str, Tensor], norms: GradientNorms | None, clipping: Clipping | None
+) -> tuple[str, ...]:
     """What the backward pass must give beside the usual gradients."""
     if not torch.is_grad_enabled():
         return ()
     wants_inputs = any(m.requires_grad for m in inputs.values())
-    return (("norms",) if norms is not None else ()) + (("inputs",) if wants_inputs else ())
+    asked = {"norms": norms is not None, "inputs": wants_inputs, "clip": clipping is not None}
+    return tuple(name for name, wanted in asked.items() if wanted)
 
 
 def _can_compute_again(x: Tensor) -> bool:
@@ -249,7 +285,7 @@ def _check_options(
 
 def find_kernel(
     cell: Cell, x: Tensor, engine: str, wanted: tuple[str, ...], bound: Bound | None, *,
-    more: tuple[str, ...] = (), restarts: bool = False,
+    more: tuple[str, ...] = (),
 ) -> int | None:  # fmt: skip
     """The compiled cell's number, or None where the reference is to run.
 
@@ -260,17 +296,14 @@ def find_kernel(
         wanted: the states and gates that are given at every step.
         bound: the weights, where a binding says where they lie.
         more: what the backward pass gives beside the usual gradients.
-        restarts: whether resets start from given states.
 
     Raises:
         EngineError: the engine asked for by name cannot run this.
     """
     if engine == "reference":
         return None
-    if restarts:
-        reason = "a reset to given states has no kernel"
     # `is not None` would be true of what torch.compile puts in place of None
-    elif not isinstance(torch._C._functorch.peek_interpreter_stack(), type(None)):
+    if not isinstance(torch._C._functorch.peek_interpreter_stack(), type(None)):
         reason = "inside a torch.func transform only the reference runs"
     else:
         # torch.compile asks once, and warns of what keeps results
@@ -342,16 +375,24 @@ def why_not_compiled(cell: Cell, dtype: torch.dtype, device: torch.device) -> st
     return found[1]
 
 
-def _for_derivatives(c: Compiled, given: Given, norms: GradientNorms | None) -> list[Tensor]:
+def _for_derivatives(c: Compiled, given: Given, extra: Extra) -> list[Tensor]:
     """The reference with the kernel's arguments and results, for gradients of gradients."""
+    clipping = extra.clipping
+    if clipping is None and extra.limit is not None:
+        clipping = Clipping(extra.limit)
+    start, restart = (
+        {k: s for k, s in zip(c.states, some, strict=True) if s is not None}
+        for some in (given.starts, given.restarts)
+    )
+    frame = Frame(given.lengths, given.reset, given.reverse, c.wanted, extra.norms, clipping)
     with torch.autocast(given.x.device.type, enabled=False):
         last, trace = reference(
             c.cell,
             given.x,
-            {k: s for k, s in zip(c.states, given.starts, strict=True) if s is not None},
-            None,
+            start,
+            restart,
             dict(zip(c.inputs, given.inputs, strict=True)),
             c.binding.weights(given.weights, c.shapes),
-            Frame(given.lengths, given.reset, given.reverse, c.wanted, norms),
+            frame,
         )
     return [*(trace[k] for k in c.wanted), *last.values()]

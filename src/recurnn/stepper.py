@@ -309,4 +309,6 @@ def _backwards(what: str) -> ConfigError:
 
 def _tensors(cell: Cell, weights: Bound | dict[str, Tensor]) -> list[Tensor]:
     """The tensors of the binding, or of the cell's own weights."""
-    return list(weights.tensors) if isinstance(weights, Bound) else spread(cell, weights)
+    if isinstance(weights, Bound):
+        return list(weights.tensors)
+    return spread(cell, cell.effective(weights))

@@ -22,6 +22,8 @@ NINE = [
 ]  # fmt: skip
 F32 = torch.float32
 RESETS = ((0, 0), (3, 0), (2, 1), (3, 1), (5, 4))
+AGAIN: Any = {"reset_state": True, "reverse": True}
+AGAIN_FORWARD: Any = {"reset_state": True, "resets": RESETS}
 
 PLAIN = [
     Problem("elman", T=63, B=5, H=33, I=3),
@@ -35,17 +37,21 @@ PLAIN = [
     Problem("reset-before-gru", T=63, B=2, H=16, I=9),
 ]
 FRAMES = [
-    Problem("elman", T=6, B=5, H=130, I=7, resets=RESETS),
+    Problem("elman", T=6, B=5, H=130, I=7, resets=RESETS, reset_state=True),
     Problem("jordan-2", T=6, B=5, H=8, I=2, lengths=(4, 0, 6, 1, 6), resets=RESETS, reverse=True),
     Problem("lstm", T=6, B=13, H=16, I=5, lengths=(0, 6, 3, 3, 1, 0, 5, 6, 2, 4, 6, 1, 0)),
     Problem("lstm", T=6, B=5, H=8, I=33, lengths=(4, 6, 1, 0, 5), resets=RESETS, reverse=True),
-    Problem("peephole-lstm", T=6, B=5, H=17, I=3, resets=RESETS, reverse=True),
+    Problem("lstm", T=6, B=5, H=9, I=2, lengths=(4, 6, 1, 0, 5), resets=RESETS, **AGAIN),
+    Problem("peephole-lstm", T=6, B=5, H=17, I=3, resets=RESETS, **AGAIN),
     Problem("coupled-lstm", T=6, B=5, H=33, I=8, lengths=(0, 0, 0, 0, 0), resets=RESETS),
     Problem("projected-lstm", T=6, B=5, H=16, I=3, lengths=(6, 2, 0, 1, 6), resets=RESETS),
+    Problem("projected-lstm", T=6, B=5, H=16, I=3, lengths=(6, 2, 0, 4, 6), **AGAIN_FORWARD),
     Problem("layernorm-lstm", T=6, B=5, H=7, I=4, lengths=(6, 2, 0, 1, 6), reverse=True),
     Problem("gru", T=6, B=5, H=33, I=2, lengths=(3, 6, 0, 6, 6), resets=RESETS),
     Problem("reset-before-gru", T=6, B=5, H=8, I=5, lengths=(3, 6, 0, 6, 6), resets=RESETS),
     Problem("reset-before-gru", T=6, B=5, H=17, I=5, resets=RESETS, reverse=True),
+    Problem("reset-before-gru", T=6, B=5, H=17, I=5, **AGAIN_FORWARD),
+    Problem("lstm", T=6, B=15, H=257, I=256, **AGAIN_FORWARD),  # threads share its units
 ]
 ODD = [
     Problem("lstm", T=1, B=1, H=1, I=1),

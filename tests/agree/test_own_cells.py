@@ -11,8 +11,10 @@ from torch import Tensor
 
 import recurnn
 from gradients import with_gradients
+from kernels import compare
 from recurnn.cells import Cell
 from recurnn.errors import ConfigError, EngineError
+from rows import Problem
 from tolerance import agree
 
 
@@ -62,6 +64,40 @@ def test_sizes_do_not_make_another_kernel(monkeypatch: pytest.MonkeyPatch) -> No
     recurnn.scan(recurnn.cells.GRU(3, 4), x, engine="cpu")
     monkeypatch.setattr(engine, "Kernel", None)  # to build another would fail
     recurnn.scan(recurnn.cells.GRU(3, 9), x, engine="cpu")
+
+
+class Choosing(Cell):
+    """Comparisons, powers, softmax: what decides, and what is made of many units."""
+
+    weights = {"W": "H I", "U": "H H", "V": "K H", "a": "K"}
+    gates = ("s", "l", "k")
+
+    def step(self, p: Any, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+        z = p.W @ x + p.U @ h
+        s = torch.softmax(torch.cat([z, -(z**3)], dim=-1), dim=-1).chunk(2, dim=-1)[1]
+        l = torch.log_softmax(p.V @ h + p.a, dim=-1)  # noqa: E741
+        k = torch.where((z > 0.1) & ~(h <= -0.5), z, (h < 0) * s)
+        return {"h": torch.floor(2 * k) + torch.tanh(k + s), "s": s, "l": l, "k": k}
+
+
+@pytest.mark.parametrize("units", [4, 37])
+def test_decisions_powers_and_softmax_with_all_gradients(units: int) -> None:
+    cell = Choosing(3, units, K=units - 3, dtype=torch.float64)
+    problem = Problem(T=7, B=5, lengths=(7, 2, 0, 7, 5), resets=((3, 0), (2, 3)), cell=cell)
+    compare(problem)
+
+
+def test_softmax_of_numbers_that_exp_cannot_hold() -> None:
+    def step(self: Cell, p: Any, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+        return {"h": torch.softmax(p.W @ x, dim=-1) + 0 * h}
+
+    cell = own(step)
+    for scale in (3e4, -3e4):
+        x = scale * (1 + torch.rand(2, 3, 3))
+        with torch.no_grad():
+            got, want = (recurnn.scan(cell, x, engine=e).output for e in ("cpu", "reference"))
+        assert torch.isfinite(want).all()
+        agree({"y": got}, {"y": want}, terms=3)
 
 
 def own(step: Any, **declared: Any) -> Cell:

@@ -23,7 +23,7 @@ from recurnn.compiler import build
 FUNCTIONS = {
     "exp": torch.exp, "expm1": torch.expm1, "log": torch.log, "log1p": torch.log1p,
     "sigmoid": torch.sigmoid, "tanh": torch.tanh, "softplus": F.softplus, "erf": torch.erf,
-    "sqrt": torch.sqrt, "abs": torch.abs,
+    "sqrt": torch.sqrt, "abs": torch.abs, "floor": torch.floor,
 }  # fmt: skip
 WITNESS = {
     "sigmoid": "x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x))",
@@ -60,6 +60,7 @@ extern "C" void two(T* y, const T* a, const T* b, int n) {
     store(y + n, minimum(load(a, n), load(b, n)), n);
 }
 extern "C" T total_of(const T* x, int n) { return total(only(load(x), n)); }
+extern "C" T highest_of(const T* x, int n) { return highest(only_or_lowest(load(x), n)); }
 """
 Floats = NDArray[np.floating]
 
@@ -232,6 +233,20 @@ def test_a_total_is_of_the_first_lanes(which: str) -> None:
     for n in range(built.vector_bytes() // 4 + 1):
         x[:n] = np.arange(1, n + 1)
         assert built.total_of(ctypes.c_void_p(x.ctypes.data), n) == n * (n + 1) / 2
+
+
+@pytest.mark.parametrize("which", ["native", "avx2", "portable"])
+def test_the_highest_is_of_the_first_lanes(which: str) -> None:
+    built = library("f32", which)
+    built.highest_of.restype = ctypes.c_float
+    for n in range(1, built.vector_bytes() // 4 + 1):
+        for k in range(n):
+            x = np.full(16, np.nan, np.float32)
+            x[:n] = -5
+            x[k] = -3
+            assert built.highest_of(ctypes.c_void_p(x.ctypes.data), n) == -3
+        x[k] = np.nan
+        assert math.isnan(built.highest_of(ctypes.c_void_p(x.ctypes.data), n))
 
 
 @pytest.mark.parametrize(

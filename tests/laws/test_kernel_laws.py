@@ -477,7 +477,19 @@ def test_the_operation_passes_torchs_own_checks() -> None:
             first, given = [s.detach() for s in first], [w.detach() for w in weights]
         torch.library.opcheck(
             torch.ops.recurnn.scan.default,
-            (x if keep else x.detach(), first, [], given, None, None, False, number, keep),
+            (
+                x if keep else x.detach(),
+                first,
+                [],
+                [],
+                given,
+                None,
+                None,
+                False,
+                number,
+                keep,
+                None,
+            ),
             test_utils=("test_schema", "test_faketensor"),
         )
 

@@ -169,7 +169,7 @@ def test_without_gradients_nothing_is_run_by_segments(monkeypatch: pytest.Monkey
 # What the comparison must notice
 
 
-def broken_starts(self: Any, states: Any) -> list[Tensor | None]:
+def broken_starts(self: Any, states: Any, restarts: Any) -> list[Tensor | None]:
     return list(states)
 
 

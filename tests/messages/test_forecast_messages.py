@@ -1,6 +1,7 @@
 """Every message of the forecaster, its folder and its command, by its text."""
 
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,24 @@ def test_saving_over_something(fitted, saved, tmp_path):
         f"{file / 'm'} cannot be written: Not a directory.\n"
         "  Nothing was written. Give a folder in a place where you may write."
     )
+
+
+def test_a_disk_that_refuses_the_weights_leaves_the_old_model(fitted, saved):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = sorted(saved.iterdir())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        text = message(ModelFolderError, fitted.save, saved, overwrite=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    size = (saved / "model.safetensors").stat().st_size
+    assert text == (
+        f"The model cannot be written in {saved.parent}: File too large.\n  Its weights take "
+        f"{size:,} bytes. Nothing was written. Free some space there, or give another folder."
+    )
+    assert sorted(saved.iterdir()) == before
+    assert sorted(p.name for p in saved.parent.iterdir()) == ["m"]
+    recurnn.Forecaster.load(saved)
 
 
 def test_overwriting_replaces_the_model_and_nothing_else(fitted, saved):

@@ -30,7 +30,8 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         "LSTM: option: there is no 'bidirectonal'.\n  Known: num_layers, nonlinearity, bias, "
         "batch_first, dropout, bidirectional, proj_size, device, dtype, merge, share, reverse, "
         "initial, stateful, connections, input_dropout, state_dropout, weight_dropout, zoneout, "
-        "layer_norm, activation, gate_activation, forget_bias, init. Did you mean 'bidirectional'?",
+        "layer_norm, activation, gate_activation, forget_bias, clip_gradient, init. Did you mean "
+        "'bidirectional'?",
     ),
     (
         ConfigError,

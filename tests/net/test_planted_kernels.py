@@ -28,6 +28,7 @@ LSTM = Problem("lstm", T=4, B=3, H=9, I=2)
 WIDE = Problem("lstm", T=4, B=3, H=9 + 8 * 8, I=2)  # more than one panel of any machine
 LONG = Problem("lstm", T=70, B=33, H=9, I=2)  # several chunks of weight gradients
 CUT = Problem("lstm", T=9, B=3, H=9, I=2, resets=((5, 1),))
+AGAIN = Problem("lstm", T=9, B=3, H=9, I=2, resets=((5, 1), (2, 1)), reset_state=True)
 RAGGED = Problem("lstm", T=4, B=3, H=9, I=2, lengths=(2, 4, 3))
 
 
@@ -100,16 +101,27 @@ TEXTS: dict[str, tuple[str, Change, Problem]] = {
         "backward", in_header("begun = true;", "begun = false;"), LONG,
     ),
     "reset not cut on the fast path": (
-        "forward", in_header("at_edge(c, r.b, r.length, t);", "t <= 0 || t + 1 >= r.length;"), CUT,
+        "forward", in_header("at_edge(c, r, t);", "t <= 0 || t + 1 >= r.length;"), CUT,
     ),
     "reset not cut on the fast path back": (
-        "backward", in_header("at_edge(c, r.b, r.length, t);", "t <= 0 || t + 1 >= r.length;"), CUT,
+        "backward", in_header("at_edge(c, r, t);", "t <= 0 || t + 1 >= r.length;"), CUT,
     ),
     "order of the lengths ignored": (
-        "forward", in_header("row[i].b = c.order ? c.order[at] : at;", "row[i].b = at;"), RAGGED,
+        "forward", in_header("int at = order ? order[i] : (int)i,", "int at = (int)i,"), RAGGED,
     ),
     "order of the lengths ignored in the weight sums": (
-        "backward", in_header("int b = c.order ? c.order[i] : i,", "int b = i,"), RAGGED,
+        "backward", in_header("Span r = c.span(i);", "Span r = c.span(i); r.b = (int)i;"), RAGGED,
+    ),
+    "a reset starts from zeros": (
+        "forward", in_header("return s.again ? s.again + r.b * s.again_row : (T*)c.zeros;",
+                             "return (T*)c.zeros;"), AGAIN,
+    ),
+    "no gradient of the states of resets": (
+        "backward", in_header("sum[k] += term[k];", ";"), AGAIN,
+    ),
+    "the gradient of the states of resets without the product": (
+        "backward", in_header("locate_uncut(c, c.stream[j], row[i], next);",
+                              "locate(c, c.stream[j], row[i], next);"), AGAIN,
     ),
     "padding not cleared": (
         "forward", in_header("if (part == 0) clear_padding<K>(c, rows.row, rows.n);", ""), RAGGED,
@@ -144,7 +156,7 @@ def test_a_mistake_in_the_text_is_refused(name: str, monkeypatch: pytest.MonkeyP
 
 
 def test_the_right_text_is_accepted() -> None:
-    for problem in (LSTM, WIDE, LONG, CUT, RAGGED):
+    for problem in (LSTM, WIDE, LONG, CUT, AGAIN, RAGGED):
         compare(problem)
 
 

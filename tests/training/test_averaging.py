@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from problems_of_training import Pairs, line, linear
 from recurnn.errors import ConfigError
 from recurnn.training import Averaging, Plan, Run, Update, Watch, fit, mean_loss
-from training.test_loop import Pairs, line, linear
 
 SGD = {"optimizer": "sgd", "learning_rate": 0.05, "batch_size": 8, "clip": None, "patience": None}
 

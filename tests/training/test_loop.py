@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from problems_of_training import Pairs, line, linear
 from recurnn.errors import ConfigError
 from recurnn.training import (
     OPTIMIZERS,
@@ -20,31 +21,6 @@ from recurnn.training import (
     fit,
     mean_loss,
 )
-
-
-class Pairs:
-    """x [N, K] and y [N, 1] as `Batches`."""
-
-    def __init__(self, x: Tensor, y: Tensor) -> None:
-        self.x, self.y = x, y
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        return self.x[index], self.y[index]
-
-
-def line(seed: int, n: int = 64, *, noise: float = 0.0) -> Pairs:
-    g = torch.Generator().manual_seed(seed)
-    x = torch.randn(n, 3, generator=g)
-    y = x @ torch.tensor([[1.0], [-2.0], [0.5]]) + 0.25
-    return Pairs(x, y + noise * torch.randn(n, 1, generator=g))
-
-
-def linear() -> nn.Linear:
-    torch.manual_seed(1)
-    return nn.Linear(3, 1)
 
 
 class Recorder(Watch):
@@ -259,3 +235,18 @@ def test_plan_errors(options, text):
     with pytest.raises(ConfigError) as caught:
         Plan(**options)
     assert str(caught.value) == text
+
+
+def test_an_error_lets_the_watches_go_without_an_end():
+    class Held(Recorder):
+        let_go = False
+
+        def broken(self, run: Run) -> None:
+            self.let_go = True
+
+    watch = Held()
+    plan = Plan(optimizer="sgd", learning_rate=1e18, epochs=9, clip=None, batch_size=64)
+    with pytest.raises(TrainingError):
+        fit(linear(), line(0), None, plan, watch=watch)
+    assert watch.let_go
+    assert watch.history is None

@@ -4,10 +4,12 @@ from recurnn.cells._cell import Cell, Matrix, Weights, affine
 from recurnn.cells.activated import ActivatedElman, ActivatedGRU, ActivatedLSTM
 from recurnn.cells.additive import CFN, RAN
 from recurnn.cells.bistable import BRC, NBRC
+from recurnn.cells.clocked import Clockwork, PhasedLSTM
 from recurnn.cells.context import LMU, SCRN
 from recurnn.cells.depth import RHN, IntersectionRNN
 from recurnn.cells.dynamics import (
     LEM,
+    PLRNN,
     AntisymmetricRNN,
     CfC,
     GatedAntisymmetricRNN,
@@ -17,11 +19,19 @@ from recurnn.cells.dynamics import (
 from recurnn.cells.elementwise import QRNN, RGLRU, SRU, IndRNN, MinGRU, MinLSTM, StronglyTypedRNN
 from recurnn.cells.elman import Elman, Jordan
 from recurnn.cells.fast import FastGRNN, FastRNN
-from recurnn.cells.few_gates import ATR, JANET, MGU, STAR, UGRNN, LightRU, LiGRU, MinimalRNN
+from recurnn.cells.few_gates import ATR, JANET, MGU, SGRN, STAR, UGRNN, LightRU, LiGRU, MinimalRNN
 from recurnn.cells.gru import GRU, LayerNormGRU, ResetBeforeGRU
-from recurnn.cells.init import PRESETS, SCHEMES, initialise
+from recurnn.cells.init import PRESETS, SCHEMES, chrono, initialise
 from recurnn.cells.lstm import LSTM, CoupledLSTM, LayerNormLSTM, PeepholeLSTM, ProjectedLSTM
-from recurnn.cells.lstm_memory import LSTM1997, SLSTM, MultiplicativeLSTM, WorkingMemoryLSTM
+from recurnn.cells.lstm_memory import (
+    LSTM1997,
+    SLSTM,
+    MultiplicativeLSTM,
+    NestedLSTM,
+    ResidualLSTM,
+    WorkingMemoryLSTM,
+)
+from recurnn.cells.multiplied import MIRNN, SGU, DeltaRNN, MultiplicativeRNN
 from recurnn.cells.oscillators import CoRNN, UnICORNN
 from recurnn.cells.searched import MUT1, MUT2, MUT3, NASCell
 
@@ -37,6 +47,8 @@ CELLS: dict[str, type[Cell]] = {
     "multiplicative-lstm": MultiplicativeLSTM,
     "working-memory-lstm": WorkingMemoryLSTM,
     "slstm": SLSTM,
+    "nested-lstm": NestedLSTM,
+    "residual-lstm": ResidualLSTM,
     "gru": GRU,
     "reset-before-gru": ResetBeforeGRU,
     "layernorm-gru": LayerNormGRU,
@@ -48,8 +60,13 @@ CELLS: dict[str, type[Cell]] = {
     "light-ru": LightRU,
     "atr": ATR,
     "star": STAR,
+    "sgrn": SGRN,
     "ran": RAN,
     "cfn": CFN,
+    "multiplicative-rnn": MultiplicativeRNN,
+    "mi-rnn": MIRNN,
+    "delta-rnn": DeltaRNN,
+    "sgu": SGU,
     "indrnn": IndRNN,
     "sru": SRU,
     "qrnn": QRNN,
@@ -62,6 +79,7 @@ CELLS: dict[str, type[Cell]] = {
     "fast-rnn": FastRNN,
     "fast-grnn": FastGRNN,
     "leaky-rnn": LeakyRNN,
+    "plrnn": PLRNN,
     "antisymmetric-rnn": AntisymmetricRNN,
     "gated-antisymmetric-rnn": GatedAntisymmetricRNN,
     "lipschitz-rnn": LipschitzRNN,
@@ -69,6 +87,8 @@ CELLS: dict[str, type[Cell]] = {
     "cfc": CfC,
     "cornn": CoRNN,
     "unicornn": UnICORNN,
+    "clockwork": Clockwork,
+    "phased-lstm": PhasedLSTM,
     "scrn": SCRN,
     "lmu": LMU,
     "rhn": RHN,
@@ -84,18 +104,20 @@ __all__ = [
     "Cell", "Weights", "Matrix", "affine",
     "Elman", "Jordan",
     "LSTM", "PeepholeLSTM", "CoupledLSTM", "ProjectedLSTM", "LayerNormLSTM",
-    "LSTM1997", "MultiplicativeLSTM", "WorkingMemoryLSTM", "SLSTM",
+    "LSTM1997", "MultiplicativeLSTM", "WorkingMemoryLSTM", "SLSTM", "NestedLSTM", "ResidualLSTM",
     "GRU", "ResetBeforeGRU", "LayerNormGRU",
     "ActivatedElman", "ActivatedLSTM", "ActivatedGRU",
-    "MGU", "JANET", "LiGRU", "UGRNN", "MinimalRNN", "LightRU", "ATR", "STAR",
+    "MGU", "JANET", "LiGRU", "UGRNN", "MinimalRNN", "LightRU", "ATR", "STAR", "SGRN",
     "RAN", "CFN",
+    "MultiplicativeRNN", "MIRNN", "DeltaRNN", "SGU",
     "IndRNN", "SRU", "QRNN", "StronglyTypedRNN", "MinGRU", "MinLSTM", "RGLRU",
     "BRC", "NBRC",
     "FastRNN", "FastGRNN",
-    "LeakyRNN", "AntisymmetricRNN", "GatedAntisymmetricRNN", "LipschitzRNN", "LEM", "CfC",
+    "LeakyRNN", "PLRNN", "AntisymmetricRNN", "GatedAntisymmetricRNN", "LipschitzRNN", "LEM", "CfC",
     "CoRNN", "UnICORNN",
+    "Clockwork", "PhasedLSTM",
     "SCRN", "LMU",
     "RHN", "IntersectionRNN",
     "MUT1", "MUT2", "MUT3", "NASCell",
-    "CELLS", "PRESETS", "SCHEMES", "initialise",
+    "CELLS", "PRESETS", "SCHEMES", "chrono", "initialise",
 ]  # fmt: skip

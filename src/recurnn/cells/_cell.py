@@ -112,6 +112,7 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
             ``bias=False``. An instance may have its own, where an argument decides how many
             there are; and so with `gates` and `start`.
         states: state name to the letter of its size, in the order in which `step` takes them.
+        constants: those of `weights` that are not trained, each with a `start`; buffers.
         gates: the other values that `step` returns and that can be asked for at every time step.
         inputs: what arrives at each step beside x, such as a mask: name to the letter of its size,
             ``"1"`` for one number a row; `step` finds it as ``p.name``, [B, its size].
@@ -142,6 +143,7 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
     """
 
     weights: Mapping[str, str]
+    constants: tuple[str, ...] = ()
     states: ClassVar[Mapping[str, str]] = {"h": "H"}
     gates: tuple[str, ...] = ()
     inputs: Mapping[str, str] = {}
@@ -195,7 +197,10 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
         for weight, letters in self.weights.items():
             if weight not in self.absent:
                 empty = torch.empty(self.shape(letters), device=device, dtype=dtype)
-                self.register_parameter(weight, nn.Parameter(empty))
+                if weight in self.constants:
+                    self.register_buffer(weight, empty)
+                else:
+                    self.register_parameter(weight, nn.Parameter(empty))
         self.init = init
         self.reset_parameters()
 
@@ -226,7 +231,17 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
 
     def bind(self, tensors: Mapping[str, Tensor] | None = None) -> Weights:
         """The weights as `step` takes them: the given tensors, or the cell's own parameters."""
-        return Weights(self.tensors() if tensors is None else tensors, self.absent)
+        return Weights(self.effective(self.tensors()) if tensors is None else tensors, self.absent)
+
+    def effective(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The weights that a step multiplies by, made of those that are stored, once a call.
+
+        A cell of which some connections are not there overrides this, and masks their matrix.
+
+        Args:
+            tensors: by name; constants may be missing.
+        """
+        return {**{k: getattr(self, k) for k in self.constants}, **tensors}
 
     def tensors(self) -> dict[str, Tensor]:
         """The cell's own weights by name."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from torch import Tensor, sigmoid, tanh
+import torch
+from torch import Tensor, relu, sigmoid, tanh
+from torch.nn.init import uniform_
 
 from recurnn.cells._cell import Cell, Weights, affine
 
@@ -39,6 +43,30 @@ class LeakyRNN(Cell):
         n = tanh(p.W @ x + p.U @ h + p.b)
         h = (1 - self.alpha) * h + self.alpha * n
         return {"h": h, "n": n}
+
+
+class PLRNN(Cell):
+    """Piecewise linear network: linear in the state wherever no unit crosses zero.
+
+        h = a ⊙ h + U relu(h) + W x + b
+
+    Durstewitz, "A state space approach for piecewise-linear recurrent neural networks for
+    identifying computational dynamics from neural measurements", 2017. The diagonal of U counts
+    for nothing: a unit acts on itself through a, which starts from U(0.5, 1). The paper has this
+    within a model with noise, and observations made from h.
+    """
+
+    weights = affine() | {"a": "H"}
+    start = {"a": partial(uniform_, a=0.5, b=1.0)}
+
+    def effective(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        tensors = super().effective(tensors)
+        U = tensors["U"]
+        return {**tensors, "U": U - torch.diag(U.diagonal())}
+
+    def step(self, p: Weights, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+        h = p.a * h + p.U @ relu(h) + p.W @ x + p.b
+        return {"h": h}
 
 
 class AntisymmetricRNN(Cell):

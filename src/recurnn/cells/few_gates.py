@@ -196,3 +196,23 @@ class STAR(Cell):
         k = sigmoid(p.W_k @ x + p.U_k @ h + p.b_k)
         h = tanh((1 - k) * h + k * z)
         return {"h": h, "z": z, "k": k}
+
+
+class SGRN(Cell):
+    """Simple gated recurrent network: one gate, and a new value without a product of its own.
+
+        f = σ(W x + U h + b_f)
+        h = tanh((1 − f) ⊙ (W x + b_h) + f ⊙ h)
+
+    Zu & Wei, "A simple gated recurrent network for detection of power quality disturbances",
+    2021. Input and gate share W. The paper's gate adds b_h to its own bias, which comes to the
+    same.
+    """
+
+    gates = ("f",)
+    weights = {"W": "H I", "U": "H H", "b_f": "H", "b_h": "H"}
+
+    def step(self, p: Weights, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+        f = sigmoid(p.W @ x + p.U @ h + p.b_f)
+        h = tanh((1 - f) * (p.W @ x + p.b_h) + f * h)
+        return {"h": h, "f": f}

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from recurnn.errors import ConfigError, one_of
@@ -66,7 +67,8 @@ def initialise(cell: Cell, init: Init = "uniform") -> None:
         # A list, not a merged dict: there a pattern named twice would keep its first place.
         rules = [*PRESETS["uniform"].items(), *cell.start.items(), *init.items()]
     bound = 1 / math.sqrt(cell.hidden_size)
-    for name, weight in cell.named_parameters():
+    constants = [(k, getattr(cell, k)) for k in cell.constants]
+    for name, weight in [*cell.named_parameters(), *constants]:
         own = any(fnmatchcase(name, pattern) for pattern in cell.start)
         scheme = [s for k, s in rules if fnmatchcase(name, k) and not (own and k == "*")][-1]
         if weight.is_meta:
@@ -91,3 +93,35 @@ def _every_pattern_matches(cell: Cell, init: Mapping[str, Scheme]) -> None:
     for pattern in init:
         if pattern not in general and not any(fnmatchcase(name, pattern) for name in cell.weights):
             raise one_of(f"init of {type(cell).__name__}: weight", pattern, cell.weights)
+
+
+def chrono(steps: int, *, sign: int = 1) -> Callable[[Tensor], object]:
+    """A scheme for the bias of a gate that keeps: times up to `steps`, spread over the units.
+
+    The chrono initialisation of Tallec & Ollivier 2018, section 3: a gate σ(b) forgets within
+    1 + exp(b) steps, and b is log U(1, T - 1). Here the times are spread evenly and not drawn, so
+    that the opposite start of the input gate fits the forget gate unit by unit, as in the paper.
+
+    Args:
+        steps: T, the longest time that matters.
+        sign: 1 for a gate that keeps when it is open, -1 for one that overwrites.
+
+    Returns:
+        A function that fills a bias [H] in place.
+
+    Example:
+        >>> from recurnn.cells import LSTM
+        >>> cell = LSTM(2, 4, init={"b_f": chrono(100), "b_i": chrono(100, sign=-1)})
+        >>> (1 + cell.b_f.exp()).round().tolist()
+        [14.0, 39.0, 63.0, 88.0]
+    """
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 2:
+        raise ConfigError(f"chrono: steps is {steps!r}; expected a whole number of at least 2.")
+
+    def fill(bias: Tensor) -> None:
+        units = bias.shape[0]
+        at = (torch.arange(units, dtype=torch.float64) + 0.5) / units
+        with torch.no_grad():
+            bias.copy_(sign * torch.log(1 + (steps - 2) * at))
+
+    return fill

@@ -135,3 +135,75 @@ class SLSTM(Cell):
         return {
             "h": h, "c": c, "n": n, "m": m, "a": a, "l": l, "z": z, "o": o, "i": i, "f": f,
         }  # fmt: skip
+
+
+class NestedLSTM(Cell):
+    """LSTM whose memory is an LSTM: what the outer gates let through is the inner one's input.
+
+        i = σ(W_i x + U_i h + b_i)
+        f = σ(W_f x + U_f h + b_f)
+        g = tanh(W_g x + U_g h + b_g)
+        o = σ(W_o x + U_o h + b_o)
+        y, s = i ⊙ g, f ⊙ c
+        j = σ(W_j y + U_j s + b_j)
+        k = σ(W_k y + U_k s + b_k)
+        l = tanh(W_l y + U_l s + b_l)
+        q = σ(W_q y + U_q s + b_q)
+        m = k ⊙ m + j ⊙ l
+        c = q ⊙ tanh(m)
+        h = o ⊙ tanh(c)
+
+    Moniz & Krueger, "Nested LSTMs", 2017, with one level within; j, k, l, q and m are the paper's
+    inner gates and memory, which it writes with a tilde.
+    """
+
+    gates = ("i", "f", "g", "o", "j", "k", "l", "q")
+    weights = affine("i", "f", "g", "o") | affine("j", "k", "l", "q", inputs="H")
+    states = {"h": "H", "c": "H", "m": "H"}
+
+    def step(self, p: Weights, x: Tensor, h: Tensor, c: Tensor, m: Tensor) -> dict[str, Tensor]:
+        i = sigmoid(p.W_i @ x + p.U_i @ h + p.b_i)
+        f = sigmoid(p.W_f @ x + p.U_f @ h + p.b_f)
+        g = tanh(p.W_g @ x + p.U_g @ h + p.b_g)
+        o = sigmoid(p.W_o @ x + p.U_o @ h + p.b_o)
+        y, s = i * g, f * c
+        j = sigmoid(p.W_j @ y + p.U_j @ s + p.b_j)
+        k = sigmoid(p.W_k @ y + p.U_k @ s + p.b_k)
+        l = tanh(p.W_l @ y + p.U_l @ s + p.b_l)  # noqa: E741 - the gate after k
+        q = sigmoid(p.W_q @ y + p.U_q @ s + p.b_q)
+        m = k * m + j * l
+        c = q * tanh(m)
+        h = o * tanh(c)
+        inner = {"j": j, "k": k, "l": l, "q": q}
+        return {"h": h, "c": c, "m": m, "i": i, "f": f, "g": g, "o": o} | inner
+
+
+class ResidualLSTM(Cell):
+    """LSTM with a path from its input to its output, behind the same gate.
+
+        i = σ(W_i x + U_i h + p_i ⊙ c + b_i)
+        f = σ(W_f x + U_f h + p_f ⊙ c + b_f)
+        g = tanh(W_g x + U_g h + b_g)
+        c = f ⊙ c + i ⊙ g
+        o = σ(W_o x + U_o h + p_o ⊙ c + b_o)
+        h = o ⊙ (V tanh(c) + W_r x)
+
+    Kim, El-Khamy & Lee, "Residual LSTM: design of a deep recurrent architecture for distant speech
+    recognition", 2017, equations 16 to 21. In the paper W_r is the identity where the sizes allow;
+    it is trained here.
+    """
+
+    gates = ("i", "f", "g", "o")
+    weights = affine(*gates) | {
+        "p_i": "H", "p_f": "H", "p_o": "H", "V": "H H", "W_r": "H I",
+    }  # fmt: skip
+    states = {"h": "H", "c": "H"}
+
+    def step(self, p: Weights, x: Tensor, h: Tensor, c: Tensor) -> dict[str, Tensor]:
+        i = sigmoid(p.W_i @ x + p.U_i @ h + p.p_i * c + p.b_i)
+        f = sigmoid(p.W_f @ x + p.U_f @ h + p.p_f * c + p.b_f)
+        g = tanh(p.W_g @ x + p.U_g @ h + p.b_g)
+        c = f * c + i * g
+        o = sigmoid(p.W_o @ x + p.U_o @ h + p.p_o * c + p.b_o)
+        h = o * (p.V @ tanh(c) + p.W_r @ x)
+        return {"h": h, "c": c, "i": i, "f": f, "g": g, "o": o}

@@ -1,4 +1,4 @@
-"""The command line: ``recurnn forecast``, ``predict``, ``lm``, ``cells``, ``show``, ``data``."""
+"""The command line: ``recurnn forecast``, ``predict``, ``lm``, ``inspect``, ``tasks``, …"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from recurnn.cli import cells, data, forecast, lm, show
+from recurnn.cli import cells, data, forecast, inspect, lm, show, tasks
 from recurnn.errors import RecurnnError
 from recurnn.training import is_main
 
@@ -22,8 +22,10 @@ app = typer.Typer(
 )
 app.command("forecast")(forecast.forecast)
 app.command("predict")(forecast.predict)
+app.command("inspect")(inspect.inspect)
 app.command("cells")(cells.cells)
 app.command("show")(show.show)
+app.command("tasks")(tasks.tasks)
 app.add_typer(data.app, name="data")
 app.add_typer(lm.app, name="lm")
 

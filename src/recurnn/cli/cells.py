@@ -69,7 +69,7 @@ def parameters_per_unit(cell: Cell) -> str:
     """
     units: Counter[str] = Counter()
     others: Counter[str] = Counter()
-    for shape in cell.weights.values():
+    for shape in (shape for k, shape in cell.weights.items() if k not in cell.constants):
         letters = [k for k in shape.split() if k in "IH" or (k != "1" and cell.sizes[k] > 1)]
         if "H" in letters:
             letters.remove("H")

@@ -7,6 +7,8 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from recurnn.data.tasks import Task
+from recurnn.models.long_lag import SCORE
 from recurnn.training import Epoch, Run, Update, Watch
 
 _QUIET_SECONDS = 10.0
@@ -78,10 +80,8 @@ class TrainingProgress(Watch):
 
     def end(self, run: Run) -> None:
         """The run is over: the bar goes, one line stays."""
+        self.broken(run)
         history = run.history
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
         why = (
             "interrupted"
             if history.interrupted
@@ -95,6 +95,12 @@ class TrainingProgress(Watch):
             f"{history.seconds:.1f} s ({kept})"
         )
 
+    def broken(self, run: Run) -> None:
+        """An error ended the run: the bar goes."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
     def _state(self, run: Run, epoch: int, loss: float) -> str:
         speed = self._seen / max(time.monotonic() - self._began, 1e-9)
         best = "" if self._validation is None else f" val {self._validation:.4g}"
@@ -103,3 +109,31 @@ class TrainingProgress(Watch):
             f"epoch {epoch}/{run.plan.epochs} loss {loss:.4g}{best}{clip} "
             f"{speed:,.0f} {self.unit}/s"
         )
+
+
+class TaskProgress(TrainingProgress):
+    """Shows how many sequences of a task were seen, the score at the last check, and the speed.
+
+    Args:
+        console: where to show it.
+        task: which says what its score is.
+    """
+
+    def __init__(self, console: Console, task: Task) -> None:
+        super().__init__(console, unit="sequences")
+        self.task = task
+        self._score = ""
+
+    def epoch(self, run: Run, epoch: Epoch, *, best: bool) -> None:
+        """The held-out sequences were looked at."""
+        self._score = f"{self.task.score_is} {epoch.metrics[SCORE]:.4g}"
+
+    def end(self, run: Run) -> None:
+        """The run is over: the bar goes, one line stays."""
+        self.broken(run)
+        why = " (interrupted)" if run.history.interrupted else ""
+        self.console.print(f"{run.name}: {self._seen:,.0f} sequences, {self._score}{why}")
+
+    def _state(self, run: Run, epoch: int, loss: float) -> str:
+        speed = self._seen / max(time.monotonic() - self._began, 1e-9)
+        return f"{self._seen:,.0f} sequences {self._score} {speed:,.0f}/s"

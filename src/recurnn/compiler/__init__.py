@@ -12,7 +12,7 @@ language model, on the same products and threads.
 """
 
 from recurnn.compiler.binding import Binding, Bound, Piece
-from recurnn.compiler.calls import Given
+from recurnn.compiler.calls import Extra, Given
 from recurnn.compiler.engine import Compiled, prepare
 from recurnn.compiler.operation import run
 from recurnn.compiler.ops import Unsupported
@@ -22,7 +22,7 @@ from recurnn.compiler.show import Summary, show, summary
 from recurnn.compiler.stepping import Steps
 
 __all__ = [
-    "Binding", "Bound", "Compiled", "Given", "Losses", "Piece", "Segment", "Steps", "Summary",
-    "Unsupported", "cross_entropy", "group_of", "has_cross_entropy", "prepare", "run",
+    "Binding", "Bound", "Compiled", "Extra", "Given", "Losses", "Piece", "Segment", "Steps",
+    "Summary", "Unsupported", "cross_entropy", "group_of", "has_cross_entropy", "prepare", "run",
     "segments_of", "show", "summary",
 ]  # fmt: skip

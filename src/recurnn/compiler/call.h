@@ -3,14 +3,16 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-// Where the bodies find one array: base + (step & wrap) · time + row · row_stride. A ring has a
-// power of two less one as its wrap, a whole array −1. With shift ≠ 0 it is the step before or
-// after the present one: at the end of a row `first` (zeros if there is none), and zeros across a
-// reset. Numbers in place of addresses: see `Call`.
+// Where the bodies find one array: base + (step & wrap) · time + row · row_stride + span ·
+// span_stride. A ring has a power of two less one as its wrap, a whole array −1. With shift ≠ 0 it
+// is the step before or after the present one: at the end of a row or span `first`, across a reset
+// `again`, and zeros where these are not given. One that is `joined` has the step across the end of
+// a span. Numbers in place of addresses: see `Call`.
 struct Place {
     int64_t array, offset;  // array −1: the scratch; −2: a row of zeros
-    int64_t time, row, wrap, shift;
-    int64_t first, first_row;
+    int64_t time, row, span, wrap, shift;
+    int64_t first, first_row, first_span;
+    int64_t again, again_row, joined;
 };
 struct MatrixPlace { int64_t array, offset, unit_stride, k_stride; };
 struct VectorPlace { int64_t array[2], offset[2]; };  // the sum of two, or of one and −1
@@ -21,7 +23,7 @@ struct RowSum { int64_t offset, width, array, array_offset, copy, copy_offset; }
 // Everything that stays the same from call to call with the same sizes. Arrays that change are
 // numbered, and their addresses come with each call.
 struct Call {
-    int64_t T_, B;
+    int64_t T_, B, spans, whole;  // steps in a span of time, rows, spans of a row, steps in all
     const int* size;               // a number for each letter
     const Place* stream;
     const VectorPlace* vector;     // weights of one dimension, copied to the scratch
@@ -35,26 +37,32 @@ struct Call {
     const RowSum* row_sum;         // gradients of vectors that were added up row by row
     int64_t scratch, dz, sums_at, sums_room, zeros_at, zeros, outer_at;
     int64_t length, reset;         // the arrays of lengths, int64 [B], and resets [T, B], or −1
+    int64_t counts;                // the array of counts, int64 [threads, counts], or −1
     int vectors, blocks, factors, row_sums;
     int descending, reverse, threads, may_go_alone, pool, split_units, chunk, outer_depth, wants_x;
+    int restarts;  // backward: whether a gradient is wanted of the states that resets start from
     int packed;  // the scratch still holds the weights that an earlier call has laid out in it
 };
 
 constexpr int MOST_VECTORS = 64;
 
-// One row of the batch at one step: where each stream is.
-template <int streams, int scalars> struct RowOf {
+// What runs as one row: a row of the batch, or the nth span of its time. Steps are counted from the
+// span's first; `length` of them are real, and `rest` of the row's from there on.
+struct Span { int b, nth, length, rest; };
+// A row at one step: where each stream is.
+template <int streams, int scalars> struct RowOf : Span {
     T* p[streams];
     T s[scalars ? scalars : 1];  // numbers of the row
     V* sum;                      // sums over units on their way to such numbers, lane by lane
-    int b, length;
+    int64_t* count;              // of the member that has the row
     bool regular;  // not at an end nor at a reset: the next step's addresses are one stride on
 };
 struct Stream {
     T* base;
-    int64_t time, row, wrap, shift;
-    T* first;
-    int64_t first_row;
+    int64_t time, row, span, wrap, shift;
+    T *first, *again;
+    int64_t first_row, first_span, again_row;
+    bool joined;
 };
 
 // One call: what `Call` says, with addresses.
@@ -66,8 +74,17 @@ struct Scan {
     const T* vector[MOST_VECTORS];
     const T* zeros;
     const uint8_t* reset;
-    int *order, *length;  // rows, longest first; null: all rows have T steps
+    const int64_t* lengths;  // real steps of each row of the batch; null: all of them
+    int *order, *length;     // what runs as a row, longest first; null: all have T steps
     Stream* stream;
+
+    int64_t rows() const { return call.B * call.spans; }
+    Span span(int64_t i) const {  // the i-th of the order
+        int at = order ? order[i] : (int)i, nth = call.spans == 1 ? 0 : (int)(at / call.B);
+        int b = at - nth * (int)call.B;
+        int64_t rest = (lengths ? lengths[b] : call.whole) - nth * call.T_;
+        return {b, nth, length ? length[i] : (int)call.T_, (int)rest};
+    }
 
     T* at(int64_t array, int64_t offset) const {
         return array == -1 ? scratch + offset : array == -2 ? (T*)zeros
@@ -77,24 +94,34 @@ struct Scan {
 
 // Whether a reset lies between two steps that follow one another. A row that is run backwards
 // ends at step 0, where there is nothing to cut.
-INLINE bool cut(const Scan& c, int b, int length, int64_t t, int64_t other) {
-    int64_t later = t > other ? t : other;
-    return c.reset && later >= c.call.reverse && later < length && c.reset[later * c.call.B + b];
+INLINE bool cut(const Scan& c, const Span& r, int64_t t, int64_t other) {
+    if (!c.reset) return false;
+    int64_t later = t > other ? t : other, step = r.nth * c.call.T_ + later;
+    return step >= c.call.reverse && later < r.rest && c.reset[step * c.call.B + r.b];
 }
-INLINE T* locate(const Scan& c, const Stream& s, int b, int length, int64_t t) {
-    if (s.shift == 0) return s.base + (t & s.wrap) * s.time + b * s.row;
+INLINE T* at_step(const Stream& s, const Span& r, int64_t t) {
+    return s.base + (t & s.wrap) * s.time + r.b * s.row + r.nth * s.span;
+}
+INLINE T* locate_uncut(const Scan& c, const Stream& s, const Span& r, int64_t t) {
     int64_t other = t + s.shift;
-    if (cut(c, b, length, t, other)) return (T*)c.zeros;
-    if (other < 0 || other >= length) return s.first ? s.first + b * s.first_row : (T*)c.zeros;
-    return s.base + (other & s.wrap) * s.time + b * s.row;
+    bool inside = s.joined ? other >= -r.nth * c.call.T_ && other < r.rest
+                           : other >= 0 && other < r.length;
+    if (s.shift == 0 || inside) return at_step(s, r, other);
+    return s.first ? s.first + r.b * s.first_row + r.nth * s.first_span : (T*)c.zeros;
+}
+INLINE T* locate(const Scan& c, const Stream& s, const Span& r, int64_t t) {
+    if (s.shift != 0 && cut(c, r, t, t + s.shift))
+        return s.again ? s.again + r.b * s.again_row : (T*)c.zeros;
+    return locate_uncut(c, s, r, t);
 }
 struct Cleared { int stream, letter; };
+struct Restart { int first, again, letter; };
 template <class Row>
 INLINE void locate_all(const Scan& c, int streams, Row& r, int64_t t) {
-    for (int j = 0; j < streams; j++) r.p[j] = locate(c, c.stream[j], r.b, r.length, t);
+    for (int j = 0; j < streams; j++) r.p[j] = locate(c, c.stream[j], r, t);
 }
-INLINE bool at_edge(const Scan& c, int b, int length, int64_t t) {
-    return t <= 0 || t + 1 >= length || cut(c, b, length, t, t - 1) || cut(c, b, length, t, t + 1);
+INLINE bool at_edge(const Scan& c, const Span& r, int64_t t) {
+    return t <= 0 || t + 1 >= r.length || cut(c, r, t, t - 1) || cut(c, r, t, t + 1);
 }
 
 // Every tile of one group: panels outside, so that a panel is read once for all rows.
@@ -137,16 +164,25 @@ INLINE const T* panel_of(const Scan& c, int panel) {
 
 // ---------------------------------------------------------------- what one call prepares
 
-// Rows longest first, rows of one length in their order.
-static void sort_rows(const int64_t* length, int64_t B, int64_t T_, int* order, int* sorted) {
+// What runs as a row, longest first; what is of one length, in its order.
+static void sort_rows(Scan& c) {
+    const Call& call = c.call;
+    int64_t n = c.rows(), T_ = call.T_;
+    c.order = (int*)malloc(2 * (n + 1) * sizeof(int));
+    int* sorted = c.order + n + 1;
     int* begin = (int*)calloc(T_ + 2, sizeof(int));
-    for (int64_t b = 0; b < B; b++) begin[T_ - length[b] + 1]++;
+    auto length = [&](int64_t k) {
+        int64_t rest = (c.lengths ? c.lengths[k % call.B] : call.whole) - k / call.B * T_;
+        return rest < 0 ? 0 : rest < T_ ? rest : T_;
+    };
+    for (int64_t k = 0; k < n; k++) begin[T_ - length(k) + 1]++;
     for (int64_t t = 0; t < T_; t++) begin[t + 1] += begin[t];
-    for (int64_t b = 0; b < B; b++) {
-        int at = begin[T_ - length[b]]++;
-        order[at] = b;
-        sorted[at] = length[b];
+    for (int64_t k = 0; k < n; k++) {
+        int at = begin[T_ - length(k)]++;
+        c.order[at] = k;
+        sorted[at] = length(k);
     }
+    c.length = sorted;
     free(begin);
 }
 
@@ -178,14 +214,16 @@ static void prepare(Shared<K>& s) {
     c.stream = s.stream;
     for (int j = 0; j < K::streams; j++) {
         const Place& p = call.stream[j];
-        s.stream[j] = {c.at(p.array, p.offset), p.time, p.row, p.wrap, p.shift,
-                       p.first < 0 ? 0 : (T*)c.address[p.first], p.first_row};
+        s.stream[j] = {c.at(p.array, p.offset), p.time, p.row, p.span, p.wrap, p.shift,
+                       p.first < 0 ? 0 : (T*)c.address[p.first],
+                       p.again < 0 ? 0 : (T*)c.address[p.again],
+                       p.first_row, p.first_span, p.again_row, (bool)p.joined};
         if (!s.stream[j].base) {  // not given: zeros, which nobody writes to
             s.stream[j].base = (T*)c.zeros;
-            s.stream[j].time = s.stream[j].row = 0;
+            s.stream[j].time = s.stream[j].row = s.stream[j].span = 0;
         }
         if (K::fills(j) && p.wrap == -1 && p.array > 0)
-            in_large_pages(s.stream[j].base, call.T_ * p.time * sizeof(T));
+            in_large_pages(s.stream[j].base, call.whole * p.time * sizeof(T));
     }
     for (int v = 0; v < call.vectors; v++) {  // in whole vectors, so that bodies need no ends
         const VectorPlace& p = call.vector[v];
@@ -198,10 +236,7 @@ static void prepare(Shared<K>& s) {
         for (int k = call.vector_size[v]; k < padded(call.vector_size[v]); k++) to[k] = 0;
     }
     c.reset = call.reset < 0 ? 0 : (const uint8_t*)c.address[call.reset];
+    c.lengths = call.length < 0 ? 0 : (const int64_t*)c.address[call.length];
     c.order = c.length = 0;
-    if (call.length >= 0) {
-        c.order = (int*)malloc(2 * (call.B + 1) * sizeof(int));
-        c.length = c.order + call.B + 1;
-        sort_rows((const int64_t*)c.address[call.length], call.B, call.T_, c.order, c.length);
-    }
+    if (c.lengths || call.spans > 1) sort_rows(c);
 }

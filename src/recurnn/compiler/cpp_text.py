@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from importlib import resources
 
 # Words of the headers, of the frame and of C++ that an author's name must not hide.
@@ -11,6 +11,7 @@ RESERVED = frozenset(
     """
     T V I W M N U A P K Row Call Scan Team Kernel Place LANES unit left row scan M_ panel operand
     member members team m_ n_ n load store exp expm1 log log1p softplus erf tanh sigmoid sqrt abs
+    floor highest only_or_lowest
     maximum minimum greater where broadcast total only multiply padded memcpy width carry body tile
     alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const
     constexpr const_cast continue decltype default delete do double dynamic_cast else enum explicit
@@ -23,7 +24,7 @@ RESERVED = frozenset(
 )
 # The names that a body gives to arrays, sizes and what it reads.
 GIVEN = re.compile(
-    r"at_\w+|(state|carry|seed|vector)_\w*|(size|room)_\w+|(product|weights|v)\d+|Phase.*|_.*"
+    r"at_\w+|(state|carry|seed|vector)_\w*|(size|room)_\w+|(product|weights|count|v)\d+|Phase.*|_.*"
 )
 
 
@@ -105,24 +106,84 @@ def tile_text(
     ) + ("        const T* operand[M];\n" if counts else "")
     vectors = "".join(f"        {line}\n" for line in outer[0])
     streams = "".join(f"            {line}\n" for line in outer[1])
+    counts_ = dict.fromkeys(re.findall(r"\bcount(\d+) \+=", body))
+    zeros = "".join(f"        V count{k} = {{}};\n" for k in counts_)
+    added = "".join(f"        row[0].count[{k}] += (int64_t)total(count{k});\n" for k in counts_)
     passed = "".join(f", product{k}" for k in range(len(counts)))
     taken = "".join(f", const V* product{k}" for k in range(len(counts)))
     return f"""struct {name} {{
     static constexpr int letter = {letter}, U = {U}, M = {most};
     static void body(const Scan& scan, Row* row, int M_, int N, int panel{taken}) {{
         {sizes[1]}
-{vectors}        for (int m_ = 0; m_ < M_; m_++) {{
+{vectors}{zeros}        for (int m_ = 0; m_ < M_; m_++) {{
 {streams}            for (int n_ = 0; n_ < N; n_++) {{
                 const int unit = (panel * U + n_) * LANES, left = {units} - unit;
 {body}
             }}
         }}
-    }}
+{added}    }}
     static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {{
 {size}{room}{before}        body(scan, row, M_, N, panel{passed});
     }}
 }};
 """
+
+
+def last_states_text(letters: Mapping[str, int]) -> list[str]:
+    """The lines that copy each row's last states: what a step after its end would start from.
+
+    Args:
+        letters: by state, the place of its width's letter in ``size``.
+    """
+    copies = [
+        f"            memcpy(row[i].p[last_{k}], row[i].p[old_{k}], scan.size[{letter}] * "
+        "sizeof(T));\n"
+        for k, letter in letters.items()
+    ]
+    return ["        for (int i = 0; member == 0 && i < n; i++) {\n", *copies, "        }\n"]
+
+
+def group_text(
+    name: str, what: list[str], U: str, depth: list[int], *, index: int, matrices: int, letter: int
+) -> str:
+    """The struct that says what packing and the micro-kernel must know of some products.
+
+    Args:
+        name: of the struct.
+        what: each product, for people.
+        U: the vectors in a panel, as C++.
+        depth: the place of the letter of each operand's width in ``size``.
+        index: the number of the group.
+        matrices: the number of its first matrix.
+        letter: the place of the results' letter.
+    """
+    return (
+        f"// {', '.join(what)}\n"
+        f"struct {name} {{\n"
+        f"    static constexpr int A = {len(what)}, U = {U}, "
+        f"terms = {len(depth)}, index = {index}, matrices = {matrices}, letter = {letter};\n"
+        f"    static constexpr int depth[] = {{{', '.join(map(str, depth))}}};\n"
+        "};\n"
+    )
+
+
+def one_of_text(name: str, what: str, found: list[str]) -> str:
+    """A function of the kernel's struct that says whether a number is one of some."""
+    test = " || ".join(f"{what} == {k}" for k in found) or "false"
+    return f"    static constexpr bool {name}(int {what}) {{\n        return {test};\n    }}\n"
+
+
+def reduction_text(op: str, to: str, term: str) -> str:
+    """A line that adds a vector to what becomes one number of a row, lane by lane.
+
+    Args:
+        op: one of `REDUCTIONS`.
+        to: where it is added, as C++.
+        term: the vector, as C++.
+    """
+    if op == "sum":
+        return f"{to} += only({term}, left);"
+    return f"{to} = maximum({to}, only_or_lowest({term}, left));"
 
 
 def sweep_text(name: str, members: str = "members") -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from recurnn.compiler.ops import OPS, Graph, Unsupported, Value, reachable
+from recurnn.compiler.ops import OPS, REDUCTIONS, Graph, Unsupported, Value, reachable
 from recurnn.compiler.trace import Step
 
 
@@ -28,6 +28,8 @@ class Backward:
         seeds: the states and gates whose gradient comes in at every step.
         norms: by state, Σ (dL/dstate)² over its units; empty if not asked for.
         inputs: by input beside x, its gradient; empty if not asked for.
+        clipped: by state, 1 for each unit whose carried gradient is beyond the limit, which is
+            where it is clipped, and 0 for others; empty if not asked for.
     """
 
     graph: Graph
@@ -40,10 +42,12 @@ class Backward:
     saved: list[Value] = field(default_factory=list)
     norms: dict[str, Value] = field(default_factory=dict)
     inputs: dict[str, Value] = field(default_factory=dict)
+    clipped: dict[str, Value] = field(default_factory=dict)
 
 
-MORE = ("norms", "inputs")
-"""What a backward step can give beside the gradients of x, of states and of weights."""
+MORE = ("norms", "inputs", "clip")
+"""What a backward step can give beside the gradients of x, of states and of weights; and whether
+it clips what it carries, and counts."""
 
 
 def differentiate(step: Step, seeds: tuple[str, ...], more: tuple[str, ...] = ()) -> Backward:
@@ -68,6 +72,10 @@ def differentiate(step: Step, seeds: tuple[str, ...], more: tuple[str, ...] = ()
         gradient = G.make("carry", width=new.width, data=k)
         if step.old[k] in fed:
             gradient = G.apply("add", gradient, G.make("past", width=new.width, data=k))
+        if "clip" in more:
+            limit = G.make("limit", width="1")
+            result.clipped[k] = G.apply("gt", G.apply("abs", gradient), limit)
+            gradient = G.apply("clip", gradient, limit)
         result.gradients[k] = gradient
         parts.setdefault(new, []).append(gradient)
     for k in seeds:
@@ -149,7 +157,7 @@ def roots(backward: Backward) -> list[Value]:
     pairs = [pair for pairs in backward.outer.values() for pair in pairs]
     dz = [g for g, _ in pairs]
     operands = [v for _, v in pairs if v.op not in ("x", "input", "state")]
-    more = [*backward.norms.values(), *backward.inputs.values()]
+    more = [*backward.norms.values(), *backward.inputs.values(), *backward.clipped.values()]
     return [*backward.carries.values(), *dz, *backward.vectors.values(), *operands, *more]
 
 
@@ -176,7 +184,7 @@ def _choose_saved(step: Step, backward: Backward, forward: list[Value]) -> list[
     def can_make(value: Value) -> bool:
         if value in known or value.op in ("input", "vector", "constant", "width"):
             return True
-        if value.op in ("product", "sum", "x"):
+        if value.op in ("product", "x", *REDUCTIONS):
             return False
         return all(can_make(a) for a in value.args)
 

@@ -9,11 +9,15 @@ from recurnn.compiler.cpp_text import (
     fetches,
     free_name,
     function_text,
+    group_text,
+    last_states_text,
+    one_of_text,
+    reduction_text,
     sweep_text,
     tile_text,
     truth,
 )
-from recurnn.compiler.ops import OPS, Value
+from recurnn.compiler.ops import OPS, REDUCTIONS, Value
 from recurnn.compiler.plan import Body, Group, Place, Plan
 
 
@@ -83,19 +87,19 @@ def _homes(plan: Plan, group: Group) -> dict[Value, list[Place]]:
 LOCAL = "at_{}"
 """The local name of a stream's place in the present row."""
 
-PADDED = frozenset(["hoisted", "saved", "kept", "dz", "past", "operands", "sums"])
+PADDED = frozenset(["hoisted", "saved", "front", "kept", "dz", "past", "operands", "sums"])
 """The streams whose rows are whole vectors, so that nothing in them needs an end."""
+
+
+NO_STEP_HAS = {"spread": "{0}", "clip": "greater(-{1}, lesser({1}, {0}))"}
+"""What only derivatives have: one number for every unit; a clipped gradient, where NaN stays."""
 
 
 class _Writer:
     def __init__(
-        self,
-        plan: Plan,
-        kind: str,
-        letters: list[str],
-        vectors: list[str],
+        self, plan: Plan, kind: str, letters: list[str], vectors: list[str],
         names: dict[Value, str],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.kind = kind
         self.plan, self.letters, self.vectors = plan, letters, vectors
         self.groups: list[Group] = []
@@ -177,7 +181,8 @@ class _Writer:
     def expression(self, value: Value, here: dict[Value, str], inner: list[str]) -> str:
         """The C++ of one operation; lines that its operands need are put into `inner` first."""
         arguments = [self.argument(a, here, inner) for a in value.args]
-        return arguments[0] if value.op == "spread" else OPS[value.op].cpp.format(*arguments)
+        cpp = NO_STEP_HAS.get(value.op) or OPS[value.op].cpp
+        return cpp.format(*arguments)
 
     # ---- pieces of text
 
@@ -208,7 +213,7 @@ class _Writer:
             inner += self.after(value, here, stores)
         for value in body.sums:
             term = self.argument(value.args[0], here, inner)
-            inner.append(f"row[m_].sum[{self.scalar(value)}] += only({term}, left);")
+            inner.append(reduction_text(value.op, f"row[m_].sum[{self.scalar(value)}]", term))
         if body.groups:
             depth = [self.size(letter) for g in body.groups for _, letter in g.operands]
             lines = fetches(inner, " + ".join(depth)) + lines
@@ -265,6 +270,8 @@ class _Writer:
                 place = self.sum_place(k)
                 at = f"{self.pointer(place, LOCAL)} + unit"
                 lines.append(f"store({at}, load({at}) + {here[value]});")
+        for k, counted in enumerate(self.plan.counts):
+            lines += [f"count{k} += only({here[value]}, left);"] if counted is value else []
         return lines
 
     def sum_place(self, k: int) -> Place:
@@ -277,8 +284,8 @@ class _Writer:
         for value in values:
             if value.op in ("constant", "width") or value in self.plan.homes:
                 continue
-            if value.op == "sum":
-                made = f"total(row[m_].sum[{self.scalar(value)}])"
+            if value.op in REDUCTIONS:
+                made = f"{REDUCTIONS[value.op]}(row[m_].sum[{self.scalar(value)}])"
             else:
                 made = f"({self.expression(value, {}, lines)})[0]"
             lines.append(f"row[m_].s[{self.scalar(value)}] = {made};")
@@ -298,24 +305,18 @@ class _Writer:
         index, first = len(self.groups), self.matrices
         self.groups.append(group)
         self.matrices += len(group.operands) * len(group.outputs)
-        depth = ", ".join(str(self.letters.index(letter)) for _, letter in group.operands)
-        what = ", ".join(
+        depth = [self.letters.index(letter) for _, letter in group.operands]
+        what = [
             " + ".join(
-                f"{group.matrices[j][k][0]}{'ᵀ' if group.matrices[j][k][1] else ''} "
-                f"{group.operands[j][0].stream}"
-                for j in range(len(group.operands))
+                f"{name}{'ᵀ' if transposed else ''} {place.stream}"
+                for (place, _), (name, transposed) in zip(group.operands, terms, strict=True)
             )
-            for k in range(len(group.outputs))
-        )
-        return (
-            f"// {what}\n"
-            f"struct {name} {{\n"
-            f"    static constexpr int A = {len(group.outputs)}, U = {U}, "
-            f"terms = {len(group.operands)}, index = {index}, matrices = {first}, "
-            f"letter = {self.letters.index(group.units)};\n"
-            f"    static constexpr int depth[] = {{{depth}}};\n"
-            "};\n"
-        )
+            for terms in zip(*group.matrices, strict=True)
+        ]
+        return group_text(
+            name, what, U, depth, index=index, matrices=first,
+            letter=self.letters.index(group.units),
+        )  # fmt: skip
 
     def assemble(
         self,
@@ -336,11 +337,17 @@ class _Writer:
             run.append("        team.meet();\n")
         hoist = [sweep_text(f"Hoisted{k}") for k in range(len(hoists))]
         inputs_ = [sweep_text("Input") for _ in inputs]
-        end = [sweep_text(f"Finish_{state}") for state in plan.finish] or self.last_states()
+        end = [sweep_text(f"Finish_{state}") for state in plan.finish] or last_states_text(
+            {k: self.letters.index(v) for k, v in plan.last.items()}
+        )
         pack = [f"        pack_group<{g}>(scan, member, members);\n" for g in self.group_names()]
         if inputs:
             pack[-1] = "        if (scan.call.wants_x)\n    " + pack[-1]
-        fills = [*plan.given, *([] if backward else ["saved"])]
+        fills = [*plan.given, *(k for k in ("saved", "front") if k in streams and not backward)]
+        restarts = [
+            f"{{first_{k}, again_{k}, {self.letters.index(body.units)}}}"
+            for k, body in plan.finish.items()
+        ]
         cleared = [f"{{{s}, {self.letters.index(w)}}}" for s, w in plan.given.items()]
         parts = [
             header,
@@ -354,18 +361,18 @@ class _Writer:
             "struct Kernel {\n"
             f"    typedef {kind}_kernel::Row Row;\n"
             f"    static constexpr int streams = {len(streams)}, "
-            f"scalars = {len(self.scalar_slots)};\n"
+            f"scalars = {len(self.scalar_slots)}, counts = {len(plan.counts)};\n"
             f"    static constexpr bool hoists = {truth(bool(hoists))}, "
             f"backward = {truth(backward)};\n"
             f"    static constexpr Cleared cleared[] = {{{', '.join(cleared)}}};\n"
             + (
                 f"    static constexpr int dz = {kind}_kernel::dz, input_streams[] = {{dx, dz}};\n"
+                f"    static constexpr Restart restarts[] = {{{', '.join(restarts)}}};\n"
                 if backward
                 else "    static constexpr int hoist_streams[] = {x, hoisted};\n"
             )
-            + "    static constexpr bool fills(int stream) {\n        return "
-            + " || ".join(f"stream == {s}" for s in fills)
-            + ";\n    }\n"
+            + one_of_text("fills", "stream", fills)
+            + one_of_text("is_highest", "number", self.highest())
             + function_text("pack", "int member, int members", pack)
             + function_text("hoist", "Row* row, int n, int member, int members", hoist)
             + function_text("phases", "Row* row, int n, Team& team, int member", run)
@@ -379,14 +386,9 @@ class _Writer:
         ]
         return "\n".join(parts)
 
-    def last_states(self) -> list[str]:
-        """Copy each row's last states: those that a step after its end would start from."""
-        copies = [
-            f"            memcpy(row[i].p[last_{k}], row[i].p[old_{k}], "
-            f"scan.size[{self.letters.index(v)}] * sizeof(T));\n"
-            for k, v in self.plan.last.items()
-        ]
-        return ["        for (int i = 0; member == 0 && i < n; i++) {\n", *copies, "        }\n"]
+    def highest(self) -> list[str]:
+        """Those of the numbers of a row that are the greatest over its units."""
+        return [str(k) for v, k in self.scalar_slots.items() if v.op == "highest"]
 
     def group_names(self) -> list[str]:
         names = [f"Hoisted{k}_0" for k in range(len(self.plan.hoisted))]

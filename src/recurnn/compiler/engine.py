@@ -56,7 +56,7 @@ class Compiled:
         self.widths = [sizes[w] for w in cell.states.values()]
         self.wanted_widths = [sizes[self.kernel.step.value(k).width] for k in self.wanted]
         self.kept_widths = [sizes[cell.states[k]] for k in self.kept]
-        self.kept_widths.append(self.kernel.saved_room(sizes))
+        self.kept_widths.append(self.kernel.room("forward", "saved", sizes))
         # Of a weight that the step does not use, or not for anything wanted, the gradient is zero.
         back = self.kernel.back
         self.every_weight_counts = {*back.outer, *back.vectors} >= set(self.shapes)

@@ -23,6 +23,8 @@ from recurnn.compiler.layout import (
     gradient_names,
     offset,
 )
+from recurnn.compiler.layout_spans import behind_layout, span_names
+from recurnn.compiler.linear import Linear, linear, plan_after, plan_ahead, plan_behind
 from recurnn.compiler.ops import Unsupported
 from recurnn.compiler.plan import Plan, plan_backward, plan_forward
 from recurnn.compiler.structures import MOST_EXTRA, Layout, Shape
@@ -33,11 +35,18 @@ REALS = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "float
 processor has products of bfloat16 it uses those, and sums in float32 in any case."""
 
 
+TOGETHER = (
+    ("inference",), ("forward", "backward"), ("ahead", "after"), ("behind", "backward"),
+)  # fmt: skip
+"""The kernels that are built side by side when one of them is first called."""
+
+
 class Kernel:
     """The kernels of one cell for one dtype and one choice of what is wanted at every step.
 
-    ``forward`` keeps what ``backward`` needs, ``inference`` does not. Each is a library of its
-    own, built when it is first called.
+    ``forward`` keeps what ``backward`` needs, ``inference`` does not. Where the recurrence is
+    linear there are three more for spans of time: see `linear`. Each is a library of its own,
+    built when it is first called.
 
     Args:
         cell: the cell, for its name and equations; its sizes and weights do not count.
@@ -68,6 +77,12 @@ class Kernel:
             "inference": plan_forward(self.step, [], observed),
             "backward": plan_backward(self.step, self.back),
         }
+        # Where it is clipped the gradient is not linear.
+        self.linear: Linear | None = None if self.back.clipped else linear(self.step, self.back)
+        if self.linear:
+            given = (self.step, self.linear, self.back.saved, observed)
+            self.plans |= {"ahead": plan_ahead(*given), "after": plan_after(*given)}
+            self.plans["behind"] = plan_behind(self.step, self.linear, self.back)
         letters, vectors = list(cell.sizes), list(self.step.vectors)
         self.emitted: dict[str, Emitted] = {}
         for kind, plan in self.plans.items():
@@ -75,6 +90,7 @@ class Kernel:
                 f"//     {line}\n" for line in cell.equations().splitlines()
             )
             self.emitted[kind] = emit(plan, kind, letters, vectors, self.step.graph.names, header)
+        self._arrays: dict[tuple[str, int], list[str]] = {}
         self._libraries: dict[str, ctypes.CDLL] = {}
         self._calls: dict[str, Any] = {}
         # One of them is built at once, so that what the C++ compiler refuses is known early.
@@ -87,9 +103,10 @@ class Kernel:
         return half + runtime() + "\n" + self.emitted[kind].text
 
     def library(self, kind: str) -> ctypes.CDLL:
-        """The library of one kernel, built if it is not there; forward and backward together."""
+        """The library of one kernel, built if it is not there, with those that go with it."""
         if kind not in self._libraries:
-            kinds = ("inference",) if kind == "inference" else ("forward", "backward")
+            kinds = [k for k in next(some for some in TOGETHER if kind in some)
+                     if k not in self._libraries]  # fmt: skip
 
             def build(one: str) -> ctypes.CDLL:
                 return load(self.text(one), REALS[self.dtype], f"{self.name}-{one}")
@@ -98,9 +115,15 @@ class Kernel:
                 self._libraries |= dict(zip(kinds, pool.map(build, kinds), strict=True))
         return self._libraries[kind]
 
-    def saved_room(self, sizes: Mapping[str, int]) -> int:
-        """Elements kept for the backward pass, for each step and row, beside the states."""
-        return max(offset(self.plans["forward"].layout.get("saved", []), sizes, self.lanes), 1)
+    def room(self, kind: str, stream: str, sizes: Mapping[str, int]) -> int:
+        """Elements of a stream that holds several values, for each step and row.
+
+        Args:
+            kind: which kernel.
+            stream: ``"saved"``, what is kept for the backward pass beside the states; or others.
+            sizes: letter to number.
+        """
+        return max(offset(self.plans[kind].layout.get(stream, []), sizes, self.lanes), 1)
 
     def layout(
         self, kind: str, sizes: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]],
@@ -109,24 +132,41 @@ class Kernel:
         """Everything about a call that does not change from call to call.
 
         Args:
-            kind: ``"forward"``, ``"inference"`` or ``"backward"``.
+            kind: which kernel.
             sizes: letter to number.
             shapes: of each weight.
             shape: of the call.
             binding: where the weights lie.
         """
-        keep = kind != "inference"
-        states, tensors = list(self.step.states), binding.tensors
-        names = array_names(states, list(self.step.inputs), self.wanted, tensors, keep=keep)
-        if kind == "backward":
-            names += gradient_names(states, self.wanted, tensors, self.back)
         build = Builder(
             self.plans[kind], self.emitted[kind], sizes, self.lanes, self.outer_width, shape,
-            binding, names,
+            binding, self.arrays(kind, binding.tensors),
         )  # fmt: skip
         if kind == "backward":
             return backward_layout(build, shapes, self.back)
+        if kind == "behind":
+            return behind_layout(build, shapes, self.back)
         return forward_layout(build, shapes)
+
+    def arrays(self, kind: str, tensors: int) -> list[str]:
+        """The names of the arrays that a kernel is given, in their order.
+
+        Args:
+            kind: which kernel.
+            tensors: how many tensors the weights lie in.
+        """
+        names = self._arrays.get((kind, tensors))
+        if names is None:
+            states, inputs = list(self.step.states), list(self.step.inputs)
+            if kind in ("inference", "forward", "backward"):
+                keep = kind != "inference"
+                names = array_names(states, inputs, self.wanted, tensors, keep=keep)
+                if kind == "backward":
+                    names += gradient_names(states, self.wanted, tensors, self.back)
+            else:
+                names = span_names(kind, self.plans[kind], states, inputs, self.wanted, tensors)
+            self._arrays[kind, tensors] = names
+        return names
 
     def run(self, kind: str, layout: Layout, tensors: Sequence[Tensor | None]) -> None:
         """Call a kernel.
@@ -139,6 +179,26 @@ class Kernel:
         call = self._calls.get(kind) or self.entry(kind)
         addresses = [None if t is None else t.data_ptr() for t in tensors]
         call(layout.address, layout.addresses(*addresses))
+
+    def link(
+        self, begin: Tensor | None, ends: Tensor, through: Tensor, cuts: Tensor | None, *,
+        descending: bool,
+    ) -> Tensor:  # fmt: skip
+        """With what each span of time begins; see recurrence.h.
+
+        Args:
+            begin: with what the one run first begins, [B, n], or None for zeros.
+            ends: with what each ends if it begins with zeros, [K, B, n].
+            through: how much of another beginning is added to it.
+            cuts: where no state passes through a span, [K, B], or None.
+            descending: whether the last span is the first to be run.
+        """
+        found = torch.empty_like(ends)
+        arrays = [None if t is None else t.data_ptr() for t in (begin, ends, through, cuts, found)]
+        self.library("inference").link(
+            (ctypes.c_int64 * 3)(*ends.shape), int(descending), (ctypes.c_void_p * 5)(*arrays)
+        )
+        return found
 
     def entry(self, kind: str) -> Any:
         """The C function of a kernel: of a call's structure and the addresses of its arrays."""

@@ -58,6 +58,7 @@ class Builder:
         self.plan, self.emitted, self.sizes, self.lanes = plan, emitted, sizes, lanes
         self.outer_width, self.shape, self.pieces = outer_width, shape, dict(binding.pieces)
         self.arrays = arrays
+        self.steps, self.rows = shape.steps, shape.B * shape.spans
         self.used = 0
         self.places: dict[str, Any] = {}
         self.keep: list[Any] = []
@@ -83,26 +84,29 @@ class Builder:
 
     # ---- streams
 
-    def whole(self, stream: str, array: str, n: int, *, shift: int = 0, first: str = "") -> None:
-        """A stream over an array [T, B, n] of the caller's, dense."""
-        self.given(stream, array, (self.shape.B * n, n), shift=shift, first=first, first_row=n)
-
-    def given(
-        self, stream: str, array: str, strides: tuple[int, ...], *, shift: int = 0,
-        first: str = "", first_row: int = 0,
+    def put(
+        self, stream: str, array: int, offset: int = 0, time: int = 0, row: int = 0,
+        span: int = 0, wrap: int = -1, *, shift: int = 0, first: str = "", n: int = 0,
+        again: str = "", joined: bool = False,
     ) -> None:  # fmt: skip
-        """A stream over an array of the caller's, with its strides of step and row."""
-        start = self.number(first) if first else NONE
+        """The place of a stream; `first` and `again` are arrays with rows of n elements."""
         self.places[stream] = PlaceAt(
-            self.number(array), 0, *strides, -1, shift, start, first_row
+            array, offset, time, row, span, wrap, shift,
+            self.number(first) if first else NONE, n, 0 if joined else self.shape.B * n,
+            self.number(again) if again else NONE, n, joined,
         )  # fmt: skip
 
-    def ring(self, stream: str, n: int, steps: int, *, shift: int = 0, first: str = "") -> None:
+    def whole(self, stream: str, array: str, n: int) -> None:
+        """A stream over an array [T, B, n] of the caller's, dense."""
+        self.given(stream, array, (self.shape.B * n, n))
+
+    def given(self, stream: str, array: str, strides: tuple[int, int]) -> None:
+        """A stream over an array of the caller's, with its strides of step and row."""
+        self.put(stream, self.number(array), 0, *strides, self.steps * strides[0])
+
+    def ring(self, stream: str, n: int, steps: int) -> None:
         """A stream over some steps in the scratch, a power of two of them."""
-        at, start = self.take(steps * self.shape.B * n), self.number(first) if first else NONE
-        self.places[stream] = PlaceAt(
-            SCRATCH, at, self.shape.B * n, n, steps - 1, shift, start, n
-        )  # fmt: skip
+        self._in_scratch(stream, n, steps, steps - 1)
 
     def inputs(self) -> None:
         """The streams over what arrives at each step beside x."""
@@ -112,28 +116,33 @@ class Builder:
 
     def recent(self, stream: str, n: int, steps: int) -> None:
         """A stream over the last steps, a power of two of them, or over all if there are fewer."""
-        if steps < self.shape.T:
-            return self.ring(stream, n, steps)
-        at = self.take(self.shape.T * self.shape.B * n)
-        self.places[stream] = PlaceAt(SCRATCH, at, self.shape.B * n, n, -1, 0, NONE, 0)
-        return None
+        if steps < self.steps:
+            self.ring(stream, n, steps)
+        else:
+            self._in_scratch(stream, n, self.steps, -1)
 
-    def again(self, stream: str, of: str, *, shift: int, first: str = "") -> None:
+    def _in_scratch(self, stream: str, n: int, steps: int, wrap: int) -> None:
+        at, B = self.take(steps * self.rows * n), self.shape.B
+        self.put(stream, SCRATCH, at, self.rows * n, n, B * n, wrap)
+
+    def again(
+        self, stream: str, of: str, *, shift: int, n: int, first: str = "", restart: str = "",
+        joined: bool = False,
+    ) -> None:  # fmt: skip
         """The same array as another stream's, a step before or after."""
         p = self.places[of]
-        start = self.number(first) if first else NONE
-        self.places[stream] = PlaceAt(
-            p.array, p.offset, p.time, p.row, p.wrap, shift, start, p.row
+        self.put(
+            stream, p.array, p.offset, p.time, p.row, p.span, p.wrap, shift=shift, first=first,
+            n=n, again=restart, joined=joined,
         )  # fmt: skip
 
     def still(self, stream: str, array: str, n: int) -> None:
-        """One row for each row of the batch, the same at every step."""
-        self.places[stream] = PlaceAt(self.number(array), 0, 0, n, 0, 0, NONE, 0)
+        """One row for each row of the batch and span of time, the same at every step."""
+        self.put(stream, self.number(array), 0, 0, n, self.shape.B * n, 0)
 
     def nothing(self, stream: str, *, shift: int = 0, first: str = "", n: int = 0) -> None:
         """Zeros, at every step."""
-        start = self.number(first) if first else NONE
-        self.places[stream] = PlaceAt(ZEROS, 0, 0, 0, -1, shift, start, n)
+        self.put(stream, ZEROS, shift=shift, first=first, n=n)
 
     # ---- tables
 
@@ -180,13 +189,14 @@ class Builder:
         threads = int(max(1, min(s.threads, flops // 1_000_000, 64)))
         if threads == 1:
             return 1, False
-        step = flops / max(s.T, 1)
+        step = flops / max(self.steps, 1)
         # Few rows: every thread would read the whole of U at each step, and the more of that there
         # is the more rows are few.
-        few = (s.B < 2 * threads and step > 1e5) or (s.B < 8 * threads and step > 4e6)  # noqa: SIM300
+        rows = self.rows
+        few = (rows < 2 * threads and step > 1e5) or (rows < 8 * threads and step > 4e6)
         if few and not self.plan.has_row_sums:
             return threads, True
-        return min(threads, s.B), False
+        return min(threads, rows), False
 
     def finish(
         self, shapes: Mapping[str, tuple[int, ...]], *, descending: bool, chunk: int, **more: Any
@@ -208,7 +218,7 @@ class Builder:
             depth = min(DEPTH, -(-max(s.T * s.B, 1) // ALIGNED) * ALIGNED)
         zeros = max(*(self.room(k) for k in self.plan.layout), *widths, 1) + self.lanes
         call = Call(
-            T=s.T, B=s.B,
+            T=self.steps, B=s.B, spans=s.spans, whole=s.T,
             size=self.table(I32, [self.sizes[k] for k in self.emitted.letters]),
             stream=self.table(PlaceAt, [self.places[k] for k in self.plan.streams]),
             vector=self.table(VectorAt, self.vectors()),
@@ -218,10 +228,11 @@ class Builder:
             packed_at=self.table(I64, [self.take(self.panels(g)) for g in self.emitted.groups]),
             zeros_at=self.take(zeros), zeros=zeros,
             outer_at=self.take(threads * depth * self.outer_width), outer_depth=depth,
+            counts=more.pop("counts", NONE),
             length=self.number("lengths") if s.lengths else NONE,
             reset=self.number("reset") if s.reset else NONE,
             vectors=len(vectors), descending=int(descending), reverse=int(s.reverse),
-            may_go_alone=int(flops / max(s.T, 1) < SHORT_STEP), threads=threads,
+            may_go_alone=int(flops / max(self.steps, 1) < SHORT_STEP), threads=threads,
             split_units=int(split), chunk=chunk, **more,
         )  # fmt: skip
         share_pool(call)
@@ -247,6 +258,7 @@ def array_names(
     return [
         "scratch", "x", "lengths", "reset",
         *(f"start {k}" for k in states),
+        *(f"restart {k}" for k in states),
         *(f"input {k}" for k in inputs),
         *(f"weight {k}" for k in range(tensors)),
         *(f"{'new' if k in states else 'seen'} {k}" for k in wanted),
@@ -265,9 +277,11 @@ def gradient_names(
         *(f"seed {k}" for k in wanted),
         *(f"gradient last {k}" for k in states),
         *(f"first {k}" for k in states),
+        *(f"gradient restart {k}" for k in states),
         *(f"gradient {k}" for k in range(tensors)),
         *(f"norm {k}" for k in back.norms),
         *(f"gradient input {k}" for k in back.inputs),
+        *(["limit", "no limit", "counts"] if back.clipped else []),
         *(f"extra {k}" for k in range(MOST_EXTRA)),
     ]
 
@@ -283,8 +297,9 @@ def forward_layout(build: Builder, shapes: Mapping[str, tuple[int, ...]]) -> Lay
     room = build.room("hoisted")
     # The products with the input of some steps at once: few enough to stay in the cache, and
     # rows enough that W is not read anew for every few of them.
-    chunk = max(power_of_two(65536 / max(s.B * room, 1)), power_of_two(255 / max(s.B, 1)))
-    chunk = min(chunk, power_of_two(max(s.T, 1)))
+    rows = max(build.rows, 1)
+    chunk = max(power_of_two(65536 / (rows * room)), power_of_two(255 / rows))
+    chunk = min(chunk, power_of_two(max(build.steps, 1)))
     assert s.strides[0] is not None
     build.given("x", "x", s.strides[0])
     build.inputs()
@@ -292,11 +307,12 @@ def forward_layout(build: Builder, shapes: Mapping[str, tuple[int, ...]]) -> Lay
     back = 1 if s.reverse else -1
     for given, (k, width) in zip(s.starts, plan.last.items(), strict=True):
         n, first = sizes[width], f"start {k}" if given else ""
+        restart = f"restart {k}" if s.restarts and f"restart {k}" in build.arrays else ""
         if f"new {k}" in build.arrays:
             build.whole(f"new_{k}", f"new {k}", n)
         else:
             build.ring(f"new_{k}", n, 2)
-        build.again(f"old_{k}", f"new_{k}", shift=back, first=first)
+        build.again(f"old_{k}", f"new_{k}", shift=back, n=n, first=first, restart=restart)
         build.still(f"last_{k}", f"last {k}", n)
     for stream, width in plan.given.items():
         if stream.startswith("seen_"):
@@ -305,6 +321,8 @@ def forward_layout(build: Builder, shapes: Mapping[str, tuple[int, ...]]) -> Lay
         build.whole("saved", "saved", build.room("saved"))
     else:
         build.nothing("saved")
+    if "front" in plan.streams:
+        build.whole("front", "front", build.room("front"))
     build.ring("kept", build.room("kept"), 1)
     return build.finish(shapes, descending=s.reverse, chunk=chunk)
 
@@ -324,9 +342,9 @@ def backward_layout(
     before, after = (1, -1) if s.reverse else (-1, 1)
     # The gradients of weights are sums over some thousand steps and rows at a time; two such
     # chunks are in the ring, so that one thread may be at the next while another is at this.
-    chunk = power_of_two(1024 / max(s.B, 1))
-    if 2 * chunk >= s.T:
-        chunk = max(s.T, 1)  # the whole takes no more room than that
+    chunk = power_of_two(1024 / max(build.rows, 1))
+    if 2 * chunk >= build.steps:
+        chunk = max(build.steps, 1)  # the whole takes no more room than that
     x_strides, *seed_strides = s.strides
     assert x_strides is not None
     build.given("x", "x", x_strides)
@@ -336,17 +354,25 @@ def backward_layout(
     for k, g in back.inputs.items():
         build.whole(f"dinput_{k}", f"gradient input {k}", 1 if g.width == "1" else sizes[g.width])
     build.whole("dx", "dx", sizes["I"])
+    if back.clipped:
+        # What comes in after a row's last step has not passed from one step to another.
+        none = "no limit"
+        build.put("limit", build.number("limit"), shift=after, first=none, again=none)
     widths = {k: sizes[v.width] for k, v in back.gradients.items()}
     for k, start, last in zip(states, s.starts, s.lasts, strict=True):
         n, first = widths[k], f"gradient last {k}" if last else ""
         build.whole(f"new_{k}", f"new {k}", n)
-        build.again(f"old_{k}", f"new_{k}", shift=before, first=f"start {k}" if start else "")
+        build.again(
+            f"old_{k}", f"new_{k}", shift=before, n=n, first=f"start {k}" if start else "",
+            restart=f"restart {k}" if s.restarts else "", joined=True,
+        )  # fmt: skip
         if k in back.carries:
             build.ring(f"next_{k}", n, 2)
-            build.again(f"carry_{k}", f"next_{k}", shift=after, first=first)
+            build.again(f"carry_{k}", f"next_{k}", shift=after, n=n, first=first)
         else:  # nothing is ever carried on: zeros after the start
             build.nothing(f"carry_{k}", shift=after, first=first, n=n)
         build.still(f"first_{k}", f"first {k}", n)
+        build.still(f"again_{k}", f"gradient restart {k}", n)
     for k, strides in zip(back.seeds, seed_strides, strict=True):
         if strides is None:
             build.nothing(f"seed_{k}")
@@ -354,7 +380,7 @@ def backward_layout(
             build.given(f"seed_{k}", f"seed {k}", strides)
     build.whole("saved", "saved", build.room("saved"))
     build.recent("dz", build.room("dz"), 2 * chunk)
-    build.again("past", "dz", shift=after)
+    build.again("past", "dz", shift=after, n=0)
     build.recent("operands", build.room("operands"), 2 * chunk)
     build.ring("kept", build.room("kept"), 1)
     sums = max(build.offset([v.width for v in plan.sums.values()]), 1)
@@ -363,7 +389,9 @@ def backward_layout(
     layout = build.finish(
         shapes, descending=not s.reverse, chunk=chunk, wants_x=int(s.wants[0]),
         dz=plan.streams.index("dz"),
-        sums_at=build.places["sums"].offset, sums_room=s.B * sums, **tables.fields(),
+        counts=build.number("counts") if back.clipped else NONE,
+        sums_at=build.places["sums"].offset, sums_room=build.rows * sums,
+        restarts=int(s.restarts), **tables.fields(),
     )  # fmt: skip
     layout.extra = tables.extra
     return layout

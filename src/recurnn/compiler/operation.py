@@ -13,14 +13,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurnn.compiler.calls import Given, by_reference, forward, gradients, narrow, split
-from recurnn.compiler.engine import compiled
+from recurnn.compiler.calls import (
+    NOTHING,
+    Extra,
+    Given,
+    by_reference,
+    forward,
+    gradients,
+    leaving,
+    narrow,
+    split,
+)
+from recurnn.compiler.engine import Compiled, compiled
 from recurnn.compiler.segments import SparseScan
 
 
 def run(
     number: int, given: Given, *, states: Sequence[str], wanted: Sequence[str],
-    norms: Any = None, sparse: bool = False,
+    extra: Extra = NOTHING, sparse: bool = False,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:  # fmt: skip
     """Run a compiled cell.
 
@@ -29,7 +39,7 @@ def run(
         given: what the scan is given.
         states: the names of its states.
         wanted: as for `prepare`.
-        norms: where the backward pass puts the norms of the gradients of states, or None.
+        extra: what the backward pass does beside the usual gradients.
         sparse: whether to keep states at some steps only, and compute the others again.
 
     Returns:
@@ -38,14 +48,15 @@ def run(
     tensors = given.tensors
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     if torch.compiler.is_compiling():  # the list of what is compiled is not for it to look into
-        x, starts, inputs, weights, lengths, reset, reverse = given
-        known = [s for s in starts if s is not None]
+        x, starts, restarts, inputs, weights, lengths, reset, reverse = given
+        known, again = ([s for s in some if s is not None] for some in (starts, restarts))
         out = torch.ops.recurnn.scan(
-            x, known, list(inputs), list(weights), lengths, reset, reverse, number, keep
-        )
+            x, known, again, list(inputs), list(weights), lengths, reset, reverse, number, keep,
+            extra.limit,
+        )  # fmt: skip
     elif keep:
         apply = _apply_sparse if sparse and given.x.shape[0] > 1 else _apply
-        out = apply(number, norms, given.lengths, given.reset, given.reverse, *tensors)
+        out = apply(number, extra, given.lengths, given.reset, given.reverse, *tensors)
     else:
         c = compiled(number)
         out = narrow(c, forward(c, given, keep=False)[0])
@@ -59,13 +70,13 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, number: int, norms: Any, lengths: Tensor | None, reset: Tensor | None,
+        ctx: Any, number: int, extra: Extra, lengths: Tensor | None, reset: Tensor | None,
         reverse: bool, *tensors: Tensor | None,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         c = compiled(number)
         given = split(c, tensors, lengths, reset, reverse=reverse)
         out, kept = forward(c, given, keep=True)
-        _keep(ctx, given, kept, number, norms)
+        _keep(ctx, given, kept, number, extra)
         return tuple(narrow(c, out))
 
     @staticmethod
@@ -79,55 +90,72 @@ _apply: Callable[..., tuple[Tensor, ...]] = super(torch.autograd.Function, _Scan
 _apply_sparse: Callable[..., tuple[Tensor, ...]] = super(torch.autograd.Function, SparseScan).apply
 
 
-def _keep(ctx: Any, given: Given, kept: Sequence[Tensor], number: int, norms: Any = None) -> None:
+def _keep(ctx: Any, given: Given, kept: Sequence[Tensor], number: int, extra: Extra) -> None:
     # A result that nobody used has no gradient; torch would fill one of zeros as large as itself.
     ctx.set_materialize_grads(False)
-    ctx.options = (given.reverse, number, norms)
+    ctx.options = (given.reverse, number, extra)
     ctx.save_for_backward(given.lengths, given.reset, *given.tensors, *kept)
 
 
 def _backward(
     ctx: Any, slopes: Sequence[Tensor | None], wants: Sequence[bool]
 ) -> list[Tensor | None]:
-    reverse, number, norms = ctx.options
+    reverse, number, extra = ctx.options
     c = compiled(number)
     lengths, reset, *rest = ctx.saved_tensors
     tensors, kept = rest[: len(wants)], rest[len(wants) :]
     given = split(c, tensors, lengths, reset, reverse=reverse)
     slopes = slopes[: len(c.wanted) + len(c.states)]
     if torch.is_grad_enabled():  # a gradient of the gradient is wanted
-        return by_reference(c, given, slopes, wants, norms)
+        return by_reference(c, given, slopes, wants, extra)
     if torch.compiler.is_compiling():
         found = torch.ops.recurnn.scan_backward(
-            given.x, given.starts, given.inputs, given.weights, lengths, reset, reverse, number,
-            kept, slopes, list(wants),
+            given.x, given.starts, given.restarts, given.inputs, given.weights, lengths, reset,
+            reverse, number, kept, slopes, list(wants), extra.limit,
         )  # fmt: skip
         return [g if wanted else None for g, wanted in zip(found, wants, strict=True)]
-    result = gradients(c, given, kept, slopes, wants)
-    if norms is not None:
-        norms.put(c.kernel.back.norms, result.norms)
-    return narrow(c, result.found)
+    result = gradients(c, given, kept, slopes, wants, extra.limit)
+    if extra.norms is not None:
+        extra.norms.put(c.kernel.back.norms, result.norms)
+    if extra.clipping is not None:
+        extra.clipping.put(result.clipped)
+    return narrow(c, _left(c, given, result.found, extra.limit))
+
+
+def _left(
+    c: Compiled, given: Given, found: list[Tensor | None], limit: float | None
+) -> list[Tensor | None]:
+    """The gradients, those of the initial states clipped."""
+    if limit is not None:
+        for k in range(1, 1 + len(c.states)):
+            g = found[k]
+            found[k] = None if g is None else leaving(g, given.lengths, given.x.shape[0], limit)
+    return found
 
 
 # ---- the registered operation, for torch.compile and torch.export. Initial states are all given or
-# none: a list with None in it would be one argument to torch, and get no gradients.
+# none, and so those of resets: a list with None in it would be one argument to torch, and get no
+# gradients.
 
 
 @torch.library.custom_op("recurnn::scan", mutates_args=(), device_types="cpu")
 def _scan(
-    x: Tensor, starts: list[Tensor], inputs: list[Tensor], weights: list[Tensor],
-    lengths: Tensor | None, reset: Tensor | None, reverse: bool, number: int, keep: bool,
+    x: Tensor, starts: list[Tensor], restarts: list[Tensor], inputs: list[Tensor],
+    weights: list[Tensor], lengths: Tensor | None, reset: Tensor | None, reverse: bool,
+    number: int, keep: bool, limit: float | None,
 ) -> list[Tensor]:  # fmt: skip
     c = compiled(number)
-    given = Given(x, starts or c.no_starts, inputs, weights, lengths, reset, reverse)
+    again = restarts or c.no_starts
+    given = Given(x, starts or c.no_starts, again, inputs, weights, lengths, reset, reverse)
     out, kept = forward(c, given, keep=keep)
     return [*narrow(c, out), *(kept if c.half else kept[len(c.wanted) :])]  # no tensor twice
 
 
 @_scan.register_fake
 def _(
-    x: Tensor, starts: list[Tensor], inputs: list[Tensor], weights: list[Tensor],
-    lengths: Tensor | None, reset: Tensor | None, reverse: bool, number: int, keep: bool,
+    x: Tensor, starts: list[Tensor], restarts: list[Tensor], inputs: list[Tensor],
+    weights: list[Tensor], lengths: Tensor | None, reset: Tensor | None, reverse: bool,
+    number: int, keep: bool, limit: float | None,
 ) -> list[Tensor]:  # fmt: skip
     c = compiled(number)
     T, B = x.shape[:2]
@@ -142,49 +170,58 @@ def _(
 
 @torch.library.custom_op("recurnn::scan_backward", mutates_args=(), device_types="cpu")
 def _scan_backward(
-    x: Tensor, starts: list[Tensor | None], inputs: list[Tensor], weights: list[Tensor],
-    lengths: Tensor | None, reset: Tensor | None, reverse: bool, number: int, kept: list[Tensor],
-    slopes: list[Tensor | None], wants: list[bool],
+    x: Tensor, starts: list[Tensor | None], restarts: list[Tensor | None],
+    inputs: list[Tensor], weights: list[Tensor], lengths: Tensor | None, reset: Tensor | None,
+    reverse: bool, number: int, kept: list[Tensor], slopes: list[Tensor | None],
+    wants: list[bool], limit: float | None,
 ) -> list[Tensor]:  # fmt: skip
-    given = Given(x, starts, inputs, weights, lengths, reset, reverse)
+    given = Given(x, starts, restarts, inputs, weights, lengths, reset, reverse)
     c = compiled(number)
-    found = narrow(c, gradients(c, given, kept, slopes, wants).found)
+    found = gradients(c, given, kept, slopes, wants, limit).found
+    found = narrow(c, _left(c, given, found, limit))
     return [x.new_empty(0) if g is None else g for g in found]
 
 
 @_scan_backward.register_fake
 def _(
-    x: Tensor, starts: list[Tensor | None], inputs: list[Tensor], weights: list[Tensor],
-    lengths: Tensor | None, reset: Tensor | None, reverse: bool, number: int, kept: list[Tensor],
-    slopes: list[Tensor | None], wants: list[bool],
+    x: Tensor, starts: list[Tensor | None], restarts: list[Tensor | None],
+    inputs: list[Tensor], weights: list[Tensor], lengths: Tensor | None, reset: Tensor | None,
+    reverse: bool, number: int, kept: list[Tensor], slopes: list[Tensor | None],
+    wants: list[bool], limit: float | None,
 ) -> list[Tensor]:  # fmt: skip
     c = compiled(number)
     shapes = [
-        x.shape, *((x.shape[1], n) for n in c.widths), *(m.shape for m in inputs),
+        x.shape, *((x.shape[1], n) for n in [*c.widths, *c.widths]), *(m.shape for m in inputs),
         *(w.shape for w in weights),
     ]  # fmt: skip
     return [x.new_empty(s if w else 0) for s, w in zip(shapes, wants, strict=True)]
 
 
 def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
-    x, starts, *given, number, keep = inputs
+    x, starts, restarts, *given, number, keep, limit = inputs
     c = compiled(number)
     if keep:
         public = len(c.wanted) + len(c.states)
         kept = [*([] if c.half else output[: len(c.wanted)]), *output[public:]]
-        _keep(ctx, Given(x, starts or c.no_starts, *given), kept, number)
+        none = c.no_starts
+        whole = Given(x, starts or none, restarts or none, *given)
+        _keep(ctx, whole, kept, number, Extra(limit=limit))
     else:
         ctx.set_materialize_grads(False)
 
 
 def _registered_backward(ctx: Any, slopes: list[Tensor | None]) -> Any:
-    wants_x, wants_starts, wants_inputs, wants_weights, *_ = ctx.needs_input_grad
-    n = len(compiled(ctx.options[1]).states)
-    wants = [wants_x, *(wants_starts or [False] * n), *(wants_inputs or []), *wants_weights]
-    dx, *found = _backward(ctx, slopes, wants)
-    m = n + len(wants_inputs or [])
-    firsts = found[:n] if wants_starts else []
-    return dx, firsts, found[n:m], found[m:], None, None, None, None, None
+    wants_x, *wants_some, wants_inputs, wants_weights = ctx.needs_input_grad[:5]
+    none = [False] * len(compiled(ctx.options[1]).states)
+    wants = [wants_x, *(w for some in wants_some for w in (some or none)),
+             *(wants_inputs or []), *wants_weights]  # fmt: skip
+    found = iter(_backward(ctx, slopes, wants))
+    dx = next(found)
+    both = [[next(found) for _ in none] for _ in wants_some]
+    # a list that was empty has an empty list of gradients
+    starts, restarts = (g if some else [] for g, some in zip(both, wants_some, strict=True))
+    by_input = [next(found) for _ in wants_inputs or []]
+    return dx, starts, restarts, by_input, list(found), None, None, None, None, None, None
 
 
 torch.library.register_autograd("recurnn::scan", _registered_backward, setup_context=_setup)

@@ -22,7 +22,8 @@ class Value:
 
     Attributes:
         op: a row of `OPS`, or a leaf: ``x``, ``input``, ``state``, ``vector``, ``constant``,
-            ``width``, ``carry``, ``seed``, ``saved``, ``past``; or ``product`` or ``sum``.
+            ``width``, ``carry``, ``seed``, ``limit``, ``saved``, ``past``; or ``product``, one of
+            `REDUCTIONS`, or what only derivatives have, ``spread`` or ``clip``.
         args: the values it is computed from.
         width: the letter of its number of units; ``"1"`` for one number a row.
         data: a leaf's name or number; for a product its terms (matrix, transposed, operand).
@@ -140,7 +141,7 @@ class Op:
     @property
     def arguments(self) -> int:
         """How many values it takes."""
-        return 2 if "{1}" in self.cpp else 1
+        return sum(f"{{{k}}}" in self.cpp for k in range(3))
 
 
 def _t(*names: str) -> tuple[Any, ...]:
@@ -303,7 +304,24 @@ OPS: dict[str, Op] = {
     ),
     "gt": _compare(">"),
     "ge": _compare(">="),
+    # the second where the first is not zero, else the third
+    "where": Op(
+        "where({0} != broadcast(0), {1}, {2})",
+        lambda c, a, b: torch.where(c != 0, a, b),
+        lambda G, g, y, c, a, b: (
+            None,
+            G.apply("where", c, g, 0.0),
+            G.apply("where", c, 0.0, g),
+        ),
+        (),
+        cost=2,
+    ),
+    "floor": Op("floor({0})", torch.floor, lambda G, g, y, a: (None,), _t("floor"), cost=6),
 }
 """Every pointwise operation, by name. An operation with no row cannot be compiled."""
+
+REDUCTIONS = {"sum": "total", "highest": "highest"}
+"""From the units of a row to one number: their sum; the greatest, which passes no gradient on.
+With the C++ function that does so for the lanes of a vector."""
 
 SPELLINGS: dict[Any, str] = {f: name for name, op in OPS.items() for f in op.spellings}

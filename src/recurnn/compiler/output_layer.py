@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from recurnn.compiler.arrays import scratch
 from recurnn.compiler.build import load
-from recurnn.compiler.calls import scratch_for
 from recurnn.compiler.kernel import REALS
 from recurnn.compiler.structures import I64, P, share_pool
 
@@ -111,7 +111,7 @@ def cross_entropy(
         threads * (room := max(H, words) * panel),
     )
     starts = list(itertools.accumulate((-(-size // 64) * 64 for size in sizes), initial=0))
-    work = scratch_for(h, starts[-1])
+    work = scratch(h, starts[-1], "output layer")
     pieces = [work[start:] for start in starts[:-1]]
     arrays = (h, weight, given[0], target, given[1], losses, *found, *pieces)
     call = _Call(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recurnn.compiler.differentiate import Backward, roots
-from recurnn.compiler.ops import Value, reachable
+from recurnn.compiler.ops import REDUCTIONS, Value, reachable
 from recurnn.compiler.trace import Step
 
 MOST_PRODUCTS = 4  # products in one group: more would leave too few rows for a tile
@@ -50,7 +50,7 @@ class Body:
         units: the letter of the width.
         groups: the products, computed first.
         values: the pointwise values, in order of evaluation.
-        sums: the sums over units that this body adds to.
+        sums: the sums over units, and the greatest, that this body adds to.
     """
 
     units: str
@@ -83,6 +83,7 @@ class Plan:
         finish: backward: by state, what makes its initial value's gradient after the loop.
         stores: value to the places that it is written to.
         sums: backward: vector name to the value that is added up for each row.
+        counts: backward: the values that are added up over everything, ones and zeros.
         columns: backward: vector name to the dz whose sum over steps and rows is its gradient.
         homes: value to the place that it can be read from after its phase.
         streams: the arrays, in the order of the kernel's pointers.
@@ -98,6 +99,7 @@ class Plan:
     finish: dict[str, Body] = field(default_factory=dict)
     stores: dict[Value, list[Place]] = field(default_factory=dict)
     sums: dict[str, Value] = field(default_factory=dict)
+    counts: list[Value] = field(default_factory=list)
     columns: dict[str, Value] = field(default_factory=dict)
     homes: dict[Value, Place] = field(default_factory=dict)
     streams: list[str] = field(default_factory=list)
@@ -115,11 +117,7 @@ class Plan:
     @property
     def has_row_sums(self) -> bool:
         """Whether a sum over units is needed, so that units must stay on one thread."""
-        return any(v.op == "sum" for phase in self.phases for v in _sums(phase))
-
-
-def _sums(phase: Phase) -> list[Value]:
-    return [v for v in phase.scalars if v.op == "sum"]
+        return any(v.op in REDUCTIONS for phase in self.phases for v in phase.scalars)
 
 
 def plan_forward(step: Step, saved: list[Value], observed: tuple[str, ...]) -> Plan:
@@ -132,7 +130,7 @@ def plan_forward(step: Step, saved: list[Value], observed: tuple[str, ...]) -> P
     """
     plan = Plan("forward")
     plan.streams = ["x", "hoisted"]
-    _place_inputs(plan, step)
+    place_inputs(plan, step)
     for k, old in step.old.items():
         plan.homes[old] = Place(f"old_{k}")
         plan.stores.setdefault(step.states[k], []).append(Place(f"new_{k}"))
@@ -144,6 +142,15 @@ def plan_forward(step: Step, saved: list[Value], observed: tuple[str, ...]) -> P
         plan.stores.setdefault(step.observed[name], []).append(Place(f"seen_{name}"))
         plan.streams.append(f"seen_{name}")
         plan.given[f"seen_{name}"] = step.observed[name].width
+    return end_forward(plan)
+
+
+def end_forward(plan: Plan) -> Plan:
+    """The plan of a forward kernel whose states, inputs and results have their places.
+
+    Args:
+        plan: so far.
+    """
     wanted = reachable(list(plan.stores), set(plan.homes))
     hoisted = [v for v in wanted if v.op == "product" and v.data[0][2].op == "x"]
     for value in hoisted:
@@ -152,12 +159,18 @@ def plan_forward(step: Step, saved: list[Value], observed: tuple[str, ...]) -> P
     # What is there already and is also a result: a state that a step only hands on, a product
     # with the input that the backward needs as it is. A body copies it.
     copied = [v for v in plan.stores if v in plan.homes]
-    _fill_phases(plan, copied + [v for v in wanted if v not in set(hoisted)])
-    plan.streams += ["saved", "kept"]
+    fill_phases(plan, copied + [v for v in wanted if v not in set(hoisted)])
+    plan.streams += [*(["front"] if "front" in plan.layout else []), "saved", "kept"]
     return plan
 
 
-def _place_inputs(plan: Plan, step: Step) -> None:
+def place_inputs(plan: Plan, step: Step) -> None:
+    """Let the plan read what the step is given beside x.
+
+    Args:
+        plan: so far.
+        step: the traced step.
+    """
     for name, value in step.inputs.items():
         plan.homes[value] = Place(f"input_{name}")
         plan.streams.append(f"input_{name}")
@@ -176,7 +189,7 @@ def plan_backward(step: Step, backward: Backward) -> Plan:
         plan.homes[step.states[k]] = Place(f"new_{k}")
         plan.streams += [f"old_{k}", f"new_{k}", f"carry_{k}"]
     plan.streams += [f"seed_{k}" for k in backward.seeds]
-    _place_inputs(plan, step)
+    place_inputs(plan, step)
     for k, value in backward.norms.items():
         plan.stores.setdefault(value, []).append(Place(f"norm_{k}"))
         plan.streams.append(f"norm_{k}")
@@ -198,10 +211,14 @@ def plan_backward(step: Step, backward: Backward) -> Plan:
     for name, value in backward.vectors.items():
         is_dz = any(place.stream == "dz" for place in plan.stores.get(value, []))
         (plan.columns if is_dz else plan.sums)[name] = value
+    if backward.clipped:
+        plan.homes[backward.graph.make("limit", width="1")] = Place("limit")
+        plan.streams.append("limit")
+    plan.counts = list(backward.clipped.values())
     wanted = reachable(roots(backward), set(plan.homes))
-    _fill_phases(plan, wanted, backward)
+    fill_phases(plan, wanted, backward)
     for k, old in step.old.items():
-        plan.streams.append(f"first_{k}")
+        plan.streams += [f"first_{k}", f"again_{k}"]
         plan.finish[k] = _finish(plan, k, old.width, backward)
     plan.input = _input(plan, backward)
     plan.given["dx"] = "I"
@@ -250,10 +267,17 @@ def _operand_kind(dz: Value, pairs: list[tuple[Value, Value]]) -> tuple[int, int
     return (1 if len(ops) == 2 else 0 if True in ops else 2, dz.index)
 
 
-LEAVES = ("x", "input", "state", "vector", "constant", "width", "carry", "seed")
+LEAVES = ("x", "input", "state", "vector", "constant", "width", "carry", "seed", "limit")
 
 
-def _fill_phases(plan: Plan, wanted: list[Value], backward: Backward | None = None) -> None:
+def fill_phases(plan: Plan, wanted: list[Value], backward: Backward | None = None) -> None:
+    """Put each value into the phase in which all that it needs is there.
+
+    Args:
+        plan: so far.
+        wanted: the values, in order of evaluation.
+        backward: the derivative, if this is the plan of one.
+    """
     phase_of: dict[Value, int] = {}
     phases: dict[int, Phase] = {}
     inside, given = set(wanted), set(plan.homes)
@@ -272,7 +296,7 @@ def _fill_phases(plan: Plan, wanted: list[Value], backward: Backward | None = No
             operands = [operand for _, _, operand in value.data]
             later = any(o in inside and o not in given for o in operands)
             phase_of[value] = max(at(o) for o in operands) + 1 if later else 0
-        elif value.op == "sum":
+        elif value.op in REDUCTIONS:
             phase_of[value] = at(value.args[0]) + 1
             before = phases.setdefault(at(value.args[0]), Phase())
             before.body(value.args[0].width).sums.append(value)
@@ -307,7 +331,7 @@ def _keep_what_crosses(plan: Plan, wanted: list[Value], at: object) -> None:
             crossing |= {
                 a
                 for a in value.args
-                if a.width != "1" and at(a) < at(value) and value.op != "sum"  # type: ignore[operator]
+                if a.width != "1" and at(a) < at(value) and value.op not in REDUCTIONS  # type: ignore[operator]
             }
     for value in sorted(crossing, key=lambda v: v.index):
         if value in plan.homes or (value.op in LEAVES and value not in plan.stores):

@@ -9,16 +9,16 @@ struct Rows {
     int n;
     Row *row, *many;  // at the present step; at every step of a chunk
     V* sum;
-    Rows(const Scan& c, int first, int stride, int n) : c(c), n(n) {
+    int64_t count[K::counts + 1];
+    Rows(const Scan& c, int first, int stride, int n) : c(c), n(n), count() {
         row = (Row*)malloc(sizeof(Row) * (n + 1));
         many = (Row*)malloc(sizeof(Row) * ((int64_t)n * c.call.chunk + 1));
         sum = (V*)aligned_alloc(sizeof(V), sizeof(V) * ((int64_t)n * K::scalars + 1));
         for (int i = 0; i < n; i++) {
-            int at = first + i * stride;
-            row[i].b = c.order ? c.order[at] : at;
-            row[i].length = c.length ? c.length[at] : (int)c.call.T_;
+            (Span&)row[i] = c.span(first + i * stride);
             row[i].regular = false;
             row[i].sum = sum + i * K::scalars;
+            row[i].count = count;
         }
     }
     ~Rows() { free(row); free(many); free(sum); }
@@ -36,7 +36,7 @@ struct Rows {
             int64_t t = step(k);
             for (int i = 0, end = active(t); i < end; i++, count++)
                 for (int j : which)
-                    many[count].p[j] = locate(c, c.stream[j], row[i].b, row[i].length, t);
+                    many[count].p[j] = locate(c, c.stream[j], row[i], t);
         }
         return count;
     }
@@ -50,27 +50,56 @@ struct Rows {
         int end = active(t);
         for (int i = 0; i < end; i++) {
             Row& r = row[i];
-            bool edge = at_edge(c, r.b, r.length, t);
+            bool edge = at_edge(c, r, t);
             if (edge || !r.regular) locate_all(c, K::streams, r, t);
             else for (int j = 0; j < K::streams; j++) r.p[j] += on[j];
             r.regular = !edge;
-            for (int j = 0; j < K::scalars; j++) r.sum[j] = V{};
+            for (int j = 0; j < K::scalars; j++) r.sum[j] = K::is_highest(j) ? broadcast(-INFINITY) : V{};
         }
         return end;
+    }
+    // The rows in which a sequence begins with step t of a backward pass, in one list: at the step
+    // that would be run next, as if nothing were cut.
+    int begun(int64_t t) {
+        int64_t next = c.call.descending ? t - 1 : t + 1;
+        int count = 0;
+        for (int i = 0, end = active(t); i < end; i++) {
+            if (!cut(c, row[i], t, next)) continue;
+            (Span&)many[count] = row[i];
+            for (int j = 0; j < K::streams; j++)
+                many[count].p[j] = locate_uncut(c, c.stream[j], row[i], next);
+            count++;
+        }
+        return count;
     }
 };
 
 // Steps past a row's length: zeros in what is given at every step.
 template <class K>
 static void clear_padding(const Scan& c, const typename K::Row* row, int n) {
-    for (int i = 0; i < n; i++)
-        for (int64_t t = row[i].length; t < c.call.T_; t++)
+    for (int i = 0; i < n; i++) {
+        int64_t left = c.call.whole - row[i].nth * c.call.T_;
+        for (int64_t t = row[i].length; t < c.call.T_ && t < left; t++)
             for (const auto& which : K::cleared) {
                 const Stream& s = c.stream[which.stream];
                 if (s.wrap == -1 && s.time)
-                    memset(s.base + t * s.time + row[i].b * s.row, 0,
-                           c.size[which.letter] * sizeof(T));
+                    memset(at_step(s, row[i], t), 0, c.size[which.letter] * sizeof(T));
             }
+    }
+}
+
+// The gradients of the states that sequences begin with at resets. `finish` leaves each row's
+// where that of its first state comes to lie in the end, and it is added up from there.
+template <class K>
+static void add_restarts(const Scan& c, typename K::Row* row, int n, Team& team, int member) {
+    if (!n) return;
+    K::finish(c, row, n, member, team.members);
+    team.meet();
+    for (int i = 0; member == 0 && i < n; i++)
+        for (const auto& which : K::restarts) {
+            T *sum = row[i].p[which.again], *term = row[i].p[which.first];
+            for (int k = 0; k < c.size[which.letter]; k++) sum[k] += term[k];
+        }
 }
 
 // Gradients of weights: one sum over the steps and rows of a chunk, all rows of the batch in it.
@@ -83,7 +112,7 @@ struct WeightSums {
     bool begun;
     explicit WeightSums(const Scan& c) : c(c), begun(false) {
         const Call& call = c.call;
-        rows = (const T**)malloc((1 + call.factors) * call.B * call.chunk * sizeof(T*) + 1);
+        rows = (const T**)malloc((1 + call.factors) * c.rows() * call.chunk * sizeof(T*) + 1);
         factor = (Factor*)malloc(call.factors * sizeof(Factor) + 1);
         sum = (Sum*)malloc(call.blocks * call.factors * sizeof(Sum) + 1);
         for (int k = 0; k < call.blocks * call.factors; k++) {
@@ -96,18 +125,18 @@ struct WeightSums {
     void add(int64_t k0, int64_t k1, int member, int members) {
         const Call& call = c.call;
         if (!call.blocks) return;
-        int64_t most = call.B * call.chunk;
+        int64_t most = c.rows() * call.chunk;
         int count = 0;
         for (int64_t k = k0; k < k1; k++) {
             int64_t t = call.descending ? call.T_ - 1 - k : k;
-            for (int64_t i = 0; i < call.B; i++) {
-                int b = c.order ? c.order[i] : i, length = c.length ? c.length[i] : call.T_;
-                if (length <= t) break;
-                rows[count] = locate(c, c.stream[K::dz], b, length, t);
+            for (int64_t i = 0; i < c.rows(); i++) {
+                Span r = c.span(i);
+                if (r.length <= t) break;
+                rows[count] = locate(c, c.stream[K::dz], r, t);
                 for (int f = 0; f < call.factors; f++) {
                     const FactorPlace& p = call.factor[f];
                     if (p.width) rows[(1 + f) * most + count] =
-                        locate(c, c.stream[p.stream], b, length, t) + p.offset;
+                        locate(c, c.stream[p.stream], r, t) + p.offset;
                 }
                 count++;
             }
@@ -128,8 +157,8 @@ static void row_sums(const Scan& c) {
         T *out = c.at(p.array, p.array_offset), *copy = p.copy < 0 ? 0 : c.at(p.copy, p.copy_offset);
         for (int j = 0; out && j < p.width; j++) {
             T total_ = 0;
-            for (int64_t b = 0; b < c.call.B; b++)
-                total_ += c.scratch[c.call.sums_at + b * c.call.sums_room / c.call.B + p.offset + j];
+            for (int64_t i = 0; i < c.rows(); i++)
+                total_ += c.scratch[c.call.sums_at + i * c.call.sums_room / c.rows() + p.offset + j];
             out[j] = total_;
             if (copy) copy[j] = total_;
         }
@@ -149,10 +178,10 @@ static void work(void* with, Team& team, int member) {
     // Each member has rows of its own, or all of them have all rows and some of the units each.
     bool units = call.split_units && members > 1;
     Team* together = units ? &team : &alone;
-    int part = units ? member : 0, parts = units ? members : 1;
-    int from = (int)(call.B * member / members), to = (int)(call.B * (member + 1) / members);
-    Rows<K> rows = units      ? Rows<K>(c, 0, 1, (int)call.B)
-                   : c.length ? Rows<K>(c, member, members, (int)((call.B - member + members - 1) / members))
+    int part = units ? member : 0, parts = units ? members : 1, all = (int)c.rows();
+    int from = (int64_t)all * member / members, to = (int64_t)all * (member + 1) / members;
+    Rows<K> rows = units      ? Rows<K>(c, 0, 1, all)
+                   : c.length ? Rows<K>(c, member, members, (all - member + members - 1) / members)
                               : Rows<K>(c, from, 1, to - from);
     WeightSums<K> sums(c);
     bool idle = false;  // the first member does the others' part, after they were late too often
@@ -171,6 +200,9 @@ static void work(void* with, Team& team, int member) {
         for (int64_t k = k0; k < k1 && !idle; k++) {
             int n = rows.move(rows.step(k));
             K::phases(c, rows.row, n, *together, part);
+            if constexpr (K::backward)
+                if (call.restarts)
+                    add_restarts<K>(c, rows.many, rows.begun(rows.step(k)), *together, part);
             go_alone_if_late();
         }
         if constexpr (K::backward) {
@@ -189,6 +221,9 @@ static void work(void* with, Team& team, int member) {
         if (part == 0) clear_padding<K>(c, rows.row, rows.n);
     }
     if constexpr (K::backward) {
+        if constexpr (K::counts)
+            memcpy((int64_t*)c.address[call.counts] + member * K::counts, rows.count,
+                   K::counts * sizeof(int64_t));
         team.meet();
         if (member == 0) row_sums(c);
     }
@@ -199,6 +234,29 @@ static void run(const Call* call, void* const* address) {
     prepare(shared);
     parallel(call->threads, call->pool, work<K>, &shared);
     free(shared.scan.order);
+}
+
+// With what each span of a linear recurrence begins, one after another: h = end + through · h. Where
+// a span is cut nothing comes through, not even NaN; and of zero nothing does, even where the
+// product of all a is too large a number.
+extern "C" void link(const int64_t* size, int descending, void* const* array) {
+    const int64_t spans = size[0], B = size[1], n = size[2];
+    const T *first = (T*)array[0], *end = (T*)array[1], *through = (T*)array[2];
+    const uint8_t* cuts = (uint8_t*)array[3];
+    T* begin = (T*)array[4];
+    for (int64_t nth = 0; nth < spans; nth++) {
+        int64_t k = descending ? spans - 1 - nth : nth, before = descending ? k + 1 : k - 1;
+        for (int64_t b = 0; b < B; b++)
+            for (int64_t j = 0, at = b * n; j < n; j++, at++) {
+                T h = first ? first[at] : 0;
+                if (nth) {
+                    int64_t old = before * B * n + at;
+                    bool none = begin[old] == 0 || (cuts && cuts[before * B + b]);
+                    h = none ? end[old] : end[old] + through[old] * begin[old];
+                }
+                begin[k * B * n + at] = h;
+            }
+    }
 }
 
 extern "C" int lanes() { return LANES; }

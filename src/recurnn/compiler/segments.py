@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from recurnn.compiler.calls import (
+    Extra,
     Given,
     Gradients,
     by_reference,
     forward,
     gradients,
+    leaving,
     narrow,
     split,
 )
@@ -48,11 +50,21 @@ class Segment(NamedTuple):
         """An array [T, B, n] at these steps; [B, n], the same at every step, stays as it is."""
         return array[self.begin : self.end] if array.dim() == 3 else array
 
-    def starts(self, states: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """The states that it begins with, from those that the segment before it has left."""
+    def starts(
+        self, states: Sequence[Tensor | None], restarts: Sequence[Tensor | None]
+    ) -> list[Tensor | None]:
+        """The states that it begins with, from those that the segment before it has left.
+
+        Args:
+            states: which.
+            restarts: those that a reset starts from.
+        """
         if self.cut is None:
             return list(states)
-        return [s if s is None else torch.where(self.cut, 0, s) for s in states]
+        return [
+            s if s is None else torch.where(self.cut, 0 if again is None else again, s)
+            for s, again in zip(states, restarts, strict=True)
+        ]
 
 
 def segments_of(
@@ -89,7 +101,7 @@ class SparseScan(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, number: int, norms: Any, lengths: Tensor | None, reset: Tensor | None,
+        ctx: Any, number: int, extra: Extra, lengths: Tensor | None, reset: Tensor | None,
         reverse: bool, *tensors: Tensor | None,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         """As the scan, without what its backward pass needs: see `operation`."""
@@ -109,21 +121,21 @@ class SparseScan(torch.autograd.Function):
                 segment.of(array).copy_(value)
             state = out[len(whole) :]
         ctx.set_materialize_grads(False)
-        ctx.options = (reverse, number, norms)
+        ctx.options = (reverse, number, extra)
         ctx.save_for_backward(lengths, reset, *tensors, *kept)
         return tuple(narrow(c, [*whole, *state]))
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor | None) -> Any:
         """A segment forward and then backward, from the last run to the first."""
-        reverse, number, norms = ctx.options
+        reverse, number, extra = ctx.options
         c, wants = compiled(number), ctx.needs_input_grad[5:]
         lengths, reset, *rest = ctx.saved_tensors
         given = split(c, rest[: len(wants)], lengths, reset, reverse=reverse)
         none = (None, None, None, None, None)
         if torch.is_grad_enabled():
-            return (*none, *by_reference(c, given, slopes, wants, norms))
-        total = _Total(c, given, wants)
+            return (*none, *by_reference(c, given, slopes, wants, extra))
+        total = _Total(c, given, wants, extra)
         n, shown = len(c.states), len(c.wanted)
         states = [given.starts, *zip(*[iter(rest[len(wants) :])] * n, strict=True)]
         lasts = list(slopes[shown:])
@@ -133,18 +145,20 @@ class SparseScan(torch.autograd.Function):
             _, kept = forward(c, part, keep=True)
             seeds = [g if g is None else segment.of(g) for g in slopes[:shown]]
             here = [wants[0], *([True] * n), *wants[1 + n :]]
-            result = gradients(c, part, kept, [*seeds, *lasts], here)
+            result = gradients(c, part, kept, [*seeds, *lasts], here, extra.limit)
             lasts = total.add(segment, result)
-        if norms is not None:
-            norms.put(c.kernel.back.norms, total.norms)
+        if extra.norms is not None:
+            extra.norms.put(c.kernel.back.norms, total.norms)
+        if extra.clipping is not None:
+            extra.clipping.put(total.clipped)
         return (*none, *narrow(c, total.found(lasts)))
 
 
 class _Total:
     """The gradients of the whole scan, from those of its segments."""
 
-    def __init__(self, c: Compiled, given: Given, wants: Sequence[bool]) -> None:
-        self.c, self.given, self.wants = c, given, wants
+    def __init__(self, c: Compiled, given: Given, wants: Sequence[bool], extra: Extra) -> None:
+        self.c, self.given, self.wants, self.extra = c, given, wants, extra
         x, kind = given.x, c.kernel.real
         T, B, _ = x.shape
         self.sums: list[Tensor | None] = [None] * len(wants)
@@ -154,10 +168,11 @@ class _Total:
             if wanted and self.is_array(k) and t is not None
         }
         self.norms = [x.new_empty((T, B, 1), dtype=kind) for _ in c.kernel.back.norms]
+        self.clipped = x.new_zeros((), dtype=torch.int64)
 
     def is_array(self, k: int) -> bool:
         """Whether the k-th tensor has a value for each step: x, and inputs beside it."""
-        first = 1 + len(self.c.states)
+        first = 1 + 2 * len(self.c.states)
         inputs = self.given.inputs
         return k == 0 or (first <= k < first + len(inputs) and inputs[k - first].dim() == 3)
 
@@ -171,11 +186,39 @@ class _Total:
                 self.sums[k] = g if before is None else before.add_(g)
         for whole, part in zip(self.norms, result.norms, strict=True):
             segment.of(whole).copy_(part)
+        self.clipped += result.clipped.sum()
         n = len(self.c.states)
         starts, self.sums[1 : 1 + n] = self.sums[1 : 1 + n], [None] * n
-        if segment.cut is None:
-            return starts
-        return [g if g is None else torch.where(segment.cut, 0, g) for g in starts]
+        if segment.cut is not None:
+            starts = self.cut(segment.cut, starts)
+        if self.extra.limit is not None:
+            starts = self.leaving(segment, starts, self.extra.limit)
+        return starts
+
+    def cut(self, cut: Tensor, starts: list[Tensor | None]) -> list[Tensor | None]:
+        """The gradients of the states that a segment began with, in some rows those of a reset."""
+        n = len(starts)
+        for k, (g, wanted) in enumerate(zip(starts, self.wants[1 + n : 1 + 2 * n], strict=True)):
+            if wanted and g is not None:
+                again = self.sums[1 + n + k]
+                assert again is not None
+                again += torch.where(cut, g, 0)
+        return [g if g is None else torch.where(cut, 0, g) for g in starts]
+
+    def leaving(
+        self, segment: Segment, starts: list[Tensor | None], limit: float
+    ) -> list[Tensor | None]:
+        """What leaves a segment's first step, clipped and counted."""
+        found, clipping = list(starts), self.extra.clipping
+        for k, g in enumerate(starts):
+            if g is None:
+                continue
+            if clipping is not None:
+                t = segment.end - 1 if self.given.reverse else segment.begin
+                beyond = (g.abs() > limit) & clipping.passes[t].unsqueeze(-1)
+                self.clipped += beyond.sum()
+            found[k] = leaving(g, segment.lengths, segment.end - segment.begin, limit)
+        return found
 
     def found(self, starts: Sequence[Tensor | None]) -> list[Tensor | None]:
         """All gradients that are wanted, in the order of `Given.tensors`."""
@@ -188,6 +231,7 @@ class _Total:
 def _part(given: Given, segment: Segment, starts: Sequence[Tensor | None]) -> Given:
     """What a segment alone is given."""
     return Given(
-        segment.of(given.x), segment.starts(starts), [segment.of(m) for m in given.inputs],
-        given.weights, segment.lengths, segment.reset, given.reverse,
+        segment.of(given.x), segment.starts(starts, given.restarts), given.restarts,
+        [segment.of(m) for m in given.inputs], given.weights, segment.lengths, segment.reset,
+        given.reverse,
     )  # fmt: skip

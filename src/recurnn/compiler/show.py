@@ -66,6 +66,7 @@ class Text:
             "width": lambda: str(value.data),
             "carry": lambda: f"carried {value.data}",
             "seed": lambda: f"given {value.data}",
+            "limit": lambda: "limit",
             "past": lambda: f"past {value.data}",
             "spread": lambda: self.ref(args[0], strength),
         }

@@ -21,8 +21,9 @@ def _structure(name: str, *fields: str) -> Any:
 
 
 PlaceAt = _structure(
-    "PlaceAt", "array", "offset", "time", "row", "wrap", "shift", "first", "first_row"
-)
+    "PlaceAt", "array", "offset", "time", "row", "span", "wrap", "shift",
+    "first", "first_row", "first_span", "again", "again_row", "joined",
+)  # fmt: skip
 MatrixAt = _structure("MatrixAt", "array", "offset", "unit_stride", "k_stride")
 VectorAt = _structure("VectorAt", "one", "two", "offset_one", "offset_two")
 FactorAt = _structure("FactorAt", "stream", "offset", "width")
@@ -40,16 +41,16 @@ class Call(ctypes.Structure):
     """Everything that stays the same from call to call; see recurrence.h."""
 
     _fields_ = (
-        ("T", I64), ("B", I64), ("size", P), ("stream", P), ("vector", P), ("vector_at", P),
-        ("vector_size", P), ("matrix", P), ("packed_at", P), ("columns", P),
-        ("factor", P), ("sum", P), ("row_sum", P),
+        ("T", I64), ("B", I64), ("spans", I64), ("whole", I64), ("size", P), ("stream", P),
+        ("vector", P), ("vector_at", P), ("vector_size", P), ("matrix", P), ("packed_at", P),
+        ("columns", P), ("factor", P), ("sum", P), ("row_sum", P),
         ("scratch", I64), ("dz", I64), ("sums_at", I64), ("sums_room", I64), ("zeros_at", I64),
-        ("zeros", I64), ("outer_at", I64), ("length", I64), ("reset", I64),
+        ("zeros", I64), ("outer_at", I64), ("length", I64), ("reset", I64), ("counts", I64),
         ("vectors", I32), ("blocks", I32), ("factors", I32), ("row_sums", I32),
         ("descending", I32), ("reverse", I32), ("threads", I32),
         ("may_go_alone", I32), ("pool", I32),
         ("split_units", I32), ("chunk", I32), ("outer_depth", I32), ("wants_x", I32),
-        ("packed", I32),
+        ("restarts", I32), ("packed", I32),
     )  # fmt: skip
 
 
@@ -68,6 +69,8 @@ class Shape(NamedTuple):
         wants: backward: whether a gradient is wanted, of x and then of each tensor of weights.
         lasts: backward: for each state, whether the gradient of its last value is given.
         inputs: strides of step and row, of each input beside x.
+        restarts: whether the states that resets start from are given.
+        spans: into how many spans of time every row is cut, which run as rows.
     """
 
     T: int
@@ -81,6 +84,13 @@ class Shape(NamedTuple):
     wants: tuple[bool, ...] = ()
     lasts: tuple[bool, ...] = ()
     inputs: tuple[tuple[int, int], ...] = ()
+    restarts: bool = False
+    spans: int = 1
+
+    @property
+    def steps(self) -> int:
+        """Steps in a span."""
+        return -(-self.T // self.spans)
 
 
 @dataclass

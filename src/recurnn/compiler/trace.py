@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from recurnn.compiler import composed  # noqa: F401 - fills the table that symbols look into
 from recurnn.compiler.ops import Graph, Unsupported, Value
-from recurnn.compiler.symbols import Symbol, SymbolicMatrix
+from recurnn.compiler.symbols import Condition, Symbol, SymbolicMatrix
 from recurnn.errors import RecurnnError
 
 
@@ -97,6 +98,8 @@ def trace(cell: Any) -> Step:
     for name, symbol in result.items():
         if not isinstance(symbol, Symbol) or len(symbol.parts) != 1:
             raise Unsupported(f"the step returns {name} as something that is not one row")
+        if isinstance(symbol, Condition):
+            raise Unsupported(f"the step returns {name} as a comparison, true or false")
         value = values[name] = symbol.parts[0]
         if value.width == "1" or value.op in NOT_COMPUTED:
             raise Unsupported(f"the step returns {name}, which is not computed for each unit")

@@ -108,6 +108,11 @@ INLINE V only(V v, int n) {
     return v;
 #endif
 }
+// The first n lanes, and −∞.
+INLINE V only_or_lowest(V v, int n) {
+    for (int k = n; k < LANES; k++) v[k] = -INFINITY;
+    return v;
+}
 // The sum of all lanes, in pairs.
 INLINE T total(V v) {
 #if VECTOR_BYTES == 64
@@ -138,6 +143,13 @@ INLINE V clamp(V x, T low, T high) {
 INLINE V maximum(V a, V b) { return a != a ? a : greater(a, b); }
 INLINE V minimum(V a, V b) { return a != a ? a : lesser(a, b); }
 
+// The greatest of all lanes; NaN if one is NaN.
+INLINE T highest(V v) {
+    V most = v;
+    for (int k = 1; k < LANES; k++) most = maximum(most, broadcast(v[k]));
+    return most[0];
+}
+
 INLINE V sign_bit() { return broadcast(T(-0.0)); }
 INLINE V abs(V a) { return (V)((I)a & ~(I)sign_bit()); }
 INLINE V with_sign(V a, V sign) { return (V)(((I)a & ~(I)sign_bit()) | ((I)sign & (I)sign_bit())); }
@@ -164,6 +176,14 @@ constexpr T LN2 = DOUBLE ? T(0.693147180369123816490) : T(0.693145751953125);
 constexpr T LN2_REST = DOUBLE ? T(1.90821492927058770002e-10) : T(1.42860677e-6);
 // Added to a number, it rounds to a whole one, which then stands in the last bits.
 constexpr T ROUND = DOUBLE ? T(6755399441055744.0) : T(12582912.0);
+
+// The largest whole number that is not above a; numbers that have no fraction stay as they are.
+INLINE V floor(V a) {
+    constexpr T whole = DOUBLE ? T(4503599627370496.0) : T(8388608.0);
+    V near = with_sign((abs(a) + whole) - whole, a);
+    V below = with_sign(where(near > a, near - 1, near), a);
+    return where(abs(a) >= whole, a, below);
+}
 
 // 2ⁿ for whole n, as long as it is a normal number: n + bias is shifted into the exponent's place.
 INLINE V power_of_two(V n) { return (V)((Bits)(n + (ROUND + BIAS)) << MANTISSA); }

@@ -55,13 +55,13 @@ class Sequences:
             raise DataError(
                 "Sequences: there is no sequence.\n  inputs is empty; give one [T, F] or more."
             )
-        parts = _same_kind([_tensor(x, f"inputs[{i}]") for i, x in enumerate(inputs)], "inputs")
+        parts = [_tensor(x, f"inputs[{i}]") for i, x in enumerate(inputs)]
         self.lengths = torch.tensor([len(x) for x in parts])
         if int(self.lengths.min()) == 0:
             raise DataError(
                 f"Sequences: inputs[{int(self.lengths.argmin())}] has no steps.\n  Leave it out."
             )
-        self._inputs = torch.cat(parts)
+        self._inputs = torch.cat(_same_kind(parts, "inputs"))
         self._begin = self.lengths.cumsum(0) - self.lengths
         self.per_step, self._targets = self._lay_targets(targets)
         self._padding = padding
@@ -140,6 +140,7 @@ def bucketed(
     Raises:
         ConfigError: batch_size or pool is below 1.
         ShapeError: lengths is not one row of whole numbers.
+        DataError: there is no sequence.
 
     Example:
         >>> generator = torch.Generator().manual_seed(0)
@@ -149,6 +150,8 @@ def bucketed(
     for name, size in (("batch_size", batch_size), ("pool", pool)):
         if size < 1:
             raise ConfigError(f"bucketed: {name} is {size}; it must be 1 or more.")
+    if not len(lengths):
+        raise DataError("bucketed: there is no sequence.\n  lengths is empty.")
     steps = torch.as_tensor(lengths).cpu()
     if steps.dim() != 1 or steps.dtype.is_floating_point or steps.dtype == torch.bool:
         raise ShapeError(

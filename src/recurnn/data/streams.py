@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,26 +10,8 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from recurnn.data.rows import FileRows, Rows, give_back
 from recurnn.errors import ConfigError, DataError, ShapeError
-
-
-@runtime_checkable
-class Rows(Protocol):
-    """What can be read by slices of steps, whatever it lies in: a file, say."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """[N, ...]."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of what a slice gives."""
-
-    def __len__(self) -> int:
-        """N, the steps."""
-
-    def __getitem__(self, steps: slice, /) -> NDArray[Any]:
-        """These steps, in order."""
 
 
 class Chunk(NamedTuple):
@@ -103,6 +84,9 @@ class Streams:
     ) -> None:
         self._x = _rows(x, "x")
         self._y = None if y is None else _rows(y, "y")
+        for rows in (self._x, self._y):
+            if isinstance(rows, FileRows):
+                rows.readers = batch_size
         N = len(self._x)
         if self._y is not None and len(self._y) != N:
             raise ShapeError(
@@ -235,27 +219,3 @@ def _starts(starts: ArrayLike | Tensor | None, N: int) -> NDArray[np.int64]:
             f"0 to {N - 1}."
         )
     return steps
-
-
-def give_back(rows: NDArray[Any], first: NDArray[np.int64], k: int) -> None:
-    """Take the pages of the k steps after each first one out of the process's memory.
-
-    Does nothing unless the array is mapped from a file. The pages stay in the system's cache for
-    as long as it has room.
-    """
-    # A map of mode "c" would lose what was written to it.
-    if not isinstance(rows, np.memmap) or rows.mode not in ("r", "r+"):
-        return
-    root: Any = rows
-    while isinstance(root, np.ndarray):
-        root = root.base
-    if not isinstance(root, mmap.mmap) or not hasattr(mmap, "MADV_DONTNEED"):
-        return
-    base = np.frombuffer(root, np.uint8).__array_interface__["data"][0]
-    at, step = rows.__array_interface__["data"][0] - base, rows.strides[0]
-    for f in first.tolist():
-        # The page that the next chunk begins in stays.
-        begin, end = (at + s * step for s in (f, f + k))
-        begin, end = (place - place % mmap.PAGESIZE for place in (begin, end))
-        if end > begin:
-            root.madvise(mmap.MADV_DONTNEED, begin, end - begin)

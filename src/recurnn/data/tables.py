@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -150,43 +150,72 @@ def _check_names(names: list[str], origin: str) -> None:
             raise DataError(f"{origin}: two columns are named {name!r}.\n  Rename one of them.")
 
 
-def _read_text(path: Path) -> Table:
-    """A text table: separator and decimal sign from its first lines."""
-    notes: list[str] = []
+class TextForm(NamedTuple):
+    """How a table of text is written.
+
+    Attributes:
+        skipped: blank lines before the names of the columns.
+        separator: what stands between the columns.
+        names: of the columns.
+    """
+
+    skipped: int
+    separator: str
+    names: list[str]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How pandas reads it."""
+        return {
+            "sep": self.separator, "skiprows": self.skipped + 1, "names": self.names,
+            "header": None, "index_col": False, "encoding": "utf-8", "skip_blank_lines": False,
+            "decimal": "," if self.separator == ";" else ".", "na_values": ["?"],
+            "skipinitialspace": True, "low_memory": False,
+        }  # fmt: skip
+
+
+def text_form(path: Path) -> TextForm:
+    """How a table of text is written: separator, decimal sign and names, by its first lines.
+
+    Raises:
+        DataError: the file is empty, is not UTF-8, or does not begin with names of columns.
+    """
     try:
         skipped, lines = _first_lines(path)
-        if not lines:
-            raise DataError(f"{path}: the file is empty.")
-        separator = _separator(lines, tsv=".tsv" in path.suffixes)
-        header = _header(path, skipped, lines, separator)
-        with opened(path) as file:
-            frame = pd.read_csv(
-                file,
-                sep=separator,
-                skiprows=skipped + 1,
-                names=header,
-                header=None,
-                index_col=False,
-                encoding="utf-8",
-                skip_blank_lines=False,
-                decimal="," if separator == ";" else ".",
-                na_values=["?"],
-                skipinitialspace=True,
-                low_memory=False,
-            )
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path) from error
+    if not lines:
+        raise DataError(f"{path}: the file is empty.")
+    separator = _separator(lines, tsv=".tsv" in path.suffixes)
+    return TextForm(skipped, separator, _header(path, skipped, lines, separator))
+
+
+@contextlib.contextmanager
+def text_errors(path: Path, form: TextForm) -> Iterator[None]:
+    """What pandas raises while it reads a table of text, in our words."""
+    try:
+        yield
     except UnicodeDecodeError as error:
         raise _not_utf8(path) from error
     except pd.errors.EmptyDataError:
         raise DataError(f"{path}: there are column names but no rows.") from None
     except pd.errors.ParserError as error:
-        raise _ragged(path, error, header, separator) from error
-    if separator == ";":
+        raise _ragged(path, error, form.names, form.separator) from error
+
+
+def _read_text(path: Path) -> Table:
+    """A table of text."""
+    notes: list[str] = []
+    form = text_form(path)
+    with text_errors(path, form), opened(path) as file:
+        frame = pd.read_csv(file, **form.options)
+    if form.separator == ";":
         notes.append("columns are separated by semicolons; a comma in a number is a decimal comma")
     # A blank line is no row, except between the values of a single column: there one is missing.
     blank = frame.isna().all(axis=1).to_numpy().copy()
     if frame.shape[1] == 1:
         blank[: np.flatnonzero(~blank)[-1] if not blank.all() else 0] = False
-    lines_of = np.flatnonzero(~blank) + skipped + 2
+    lines_of = np.flatnonzero(~blank) + form.skipped + 2
     return Table(
         frame[~blank].reset_index(drop=True), stem(path), str(path), lines_of, tuple(notes)
     )

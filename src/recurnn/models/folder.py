@@ -127,8 +127,9 @@ def write(
         files.write(folder / CONFIG, (text + "\n").encode())
     except OSError as error:
         raise ModelFolderError(
-            f"{error.filename or folder} cannot be written: {error.strerror}.\n"
-            f"  The model takes {len(data):,} bytes. Free some space there, or give another folder."
+            f"The model cannot be written in {folder.absolute().parent}: {error.strerror}.\n"
+            f"  Its weights take {len(data):,} bytes. Nothing was written. Free some space "
+            "there, or give another folder."
         ) from error
 
 

@@ -19,7 +19,7 @@ from recurnn.errors import (
     one_of,
 )
 from recurnn.models import folder as folder_
-from recurnn.models import forecasts
+from recurnn.models import forecasts, inspected
 from recurnn.models.comparison import Row, verdict
 from recurnn.models.description import describe
 from recurnn.models.forecast_network import ForecastNetwork
@@ -27,6 +27,7 @@ from recurnn.models.forecast_options import ForecastOptions
 from recurnn.models.forecast_training import compare, train
 from recurnn.models.forecast_training import network as build
 from recurnn.models.preparation import Kind, Prepared, prepare
+from recurnn.subject import Subject
 from recurnn.training import History, Saves, Watch
 
 FORMAT = ("recurnn-forecaster", 1)
@@ -254,6 +255,20 @@ class Forecaster:
                 "backtest: a loaded model has no test part.\n  Call it after fit()."
             )
         return forecasts.over_test(network, self._prepared)
+
+    def subject(self, source: Source, *, rows: int = 32, lag: int | None = None) -> Subject:
+        """The network on windows of these data, to be looked into by `recurnn.insight`.
+
+        Args:
+            source: data with the columns of those that the model was fitted on.
+            rows: windows, evenly spread over the data.
+            lag: how many steps back the task reaches, if that is known.
+        """
+        network, data = self._fitted(), self._read_again(source)
+        return inspected.subject(
+            network, data, self._scaler, self._rows(data), self._kind, self._filled, rows=rows,
+            lag=lag,
+        )  # fmt: skip
 
     def actual(self) -> pd.DataFrame:
         """The data of the last fit: labels as in `backtest`, ``column`` and ``actual``."""

@@ -1,6 +1,7 @@
 """Layers: `Recurrent` of any cell, drop-ins for torch's recurrent layers, combinations of both."""
 
 from recurnn.nn.bidirectional import Bidirectional
+from recurnn.nn.clip import ClipCounts, clip_counts, set_clip_gradient
 from recurnn.nn.conv import ConvLSTM
 from recurnn.nn.convert import convert
 from recurnn.nn.cross_entropy import linear_cross_entropy
@@ -15,5 +16,5 @@ from recurnn.nn.steps import GRUCell, LSTMCell, RNNCell
 __all__ = [
     "Recurrent", "Bidirectional", "Stack", "ConvLSTM", "LayerResult",
     "RNN", "GRU", "LSTM", "RNNCell", "GRUCell", "LSTMCell", "Dropout", "convert",
-    "LinearCrossEntropy", "linear_cross_entropy",
+    "set_clip_gradient", "clip_counts", "ClipCounts", "LinearCrossEntropy", "linear_cross_entropy",
 ]  # fmt: skip

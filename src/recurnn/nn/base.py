@@ -6,6 +6,7 @@ They are modules of their own, not subclasses of torch's, which torch.compile re
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,12 +15,13 @@ from torch import Tensor, nn
 from recurnn.cells import Cell
 from recurnn.nn import options
 from recurnn.nn.arguments import check_arguments, check_together
+from recurnn.nn.clip import Clips
 from recurnn.nn.noise import described
 from recurnn.nn.starts import start_by_gate, start_of
 from recurnn.nn.weights import GATES, SHARED, Direction, bind, describe, stacked
 
 
-class TorchLayer(nn.Module):
+class TorchLayer(Clips, nn.Module):
     """Arguments, parameters and their names as in `torch.nn.RNNBase`; no forward pass.
 
     Args:
@@ -70,10 +72,15 @@ class TorchLayer(nn.Module):
         self.dropout = float(dropout)
         check_together(self)
         self._carried: tuple[Tensor, ...] | None = None
+        self.clip_gradient = self.options.clip_gradient
         self._arrange()
         self._register({"device": device, "dtype": dtype})
         self.flatten_parameters()
         self.reset_parameters()
+
+    def _clip_changed(self) -> None:
+        self.options = replace(self.options, clip_gradient=self.clip_gradient)
+        self._plain = not self.options.given
 
     @property
     def directions(self) -> int:

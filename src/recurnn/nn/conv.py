@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recurnn.clipping import Clipping, clipping_of
 from recurnn.errors import ConfigError, ShapeError
+from recurnn.nn.clip import Clips
 from recurnn.nn.masks import ALL, real_steps
 from recurnn.nn.results import LayerResult
 from recurnn.nn.scanned import Lengths
@@ -17,7 +19,7 @@ from recurnn.nn.scanned import Lengths
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
-class ConvLSTM(nn.Module):
+class ConvLSTM(Clips, nn.Module):
     """LSTM whose products are convolutions, for sequences of images.
 
         i = σ(W_i * x + U_i * h + b_i)
@@ -38,6 +40,7 @@ class ConvLSTM(nn.Module):
         dimensions: of the image: 1, 2 or 3.
         bias: whether the biases exist.
         batch_first: whether input and output are [B, T, ...] instead of [T, B, ...].
+        clip_gradient: as of `Recurrent`.
         device: where the weights live.
         dtype: their type.
 
@@ -63,6 +66,7 @@ class ConvLSTM(nn.Module):
         dimensions: int = 2,
         bias: bool = True,
         batch_first: bool = False,
+        clip_gradient: float | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -77,6 +81,7 @@ class ConvLSTM(nn.Module):
             )
         self.input_size, self.hidden_size = input_size, hidden_size
         self.kernel_size, self.dimensions, self.batch_first = kernel, dimensions, batch_first
+        self.clip_gradient = clip_gradient
         where: dict[str, Any] = {"device": device, "dtype": dtype}
         rows = 4 * hidden_size
         self.weight_ih = nn.Parameter(torch.empty(rows, input_size, *kernel, **where))
@@ -163,7 +168,7 @@ class ConvLSTM(nn.Module):
         """Every value at every step, and the last states; x is [T, B, I, *image]."""
         T, B = x.shape[:2]
         wide = (B, *[1] * (1 + self.dimensions))
-        real = None
+        real = ends = None
         if lengths is not None:
             ends = torch.as_tensor(lengths, device=x.device)
             real = torch.arange(T, device=x.device).unsqueeze(1) < ends
@@ -172,15 +177,20 @@ class ConvLSTM(nn.Module):
         padding = [k // 2 for k in self.kernel_size]
         z = convolve(x.flatten(0, 1), self.weight_ih, self.bias, padding=padding)
         z = z.unflatten(0, (T, B)) if T and B else z.new_zeros(T, B, *z.shape[1:])
+        clipping: Clipping | None = None
+        if self._clip is not None:
+            units = 2 * math.prod(state["h"].shape[1:])
+            clipping = clipping_of(self._clip, units, x, ends, reset, reverse=False)
         seen: dict[str, list[Tensor]] = {k: [] for k in "hcifgo"}
         for t in range(T):
             if reset is not None:
                 new = reset[t] if real is None else reset[t] & real[t]
                 state = {k: torch.where(new.reshape(wide), 0, s) for k, s in state.items()}
-            gates = (z[t] + convolve(state["h"], self.weight_hh, padding=padding)).chunk(4, 1)
+            old = state if clipping is None else clipping.entering(state, t)
+            gates = (z[t] + convolve(old["h"], self.weight_hh, padding=padding)).chunk(4, 1)
             i, f, o = (gates[k].sigmoid() for k in (0, 1, 3))
             g = gates[2].tanh()
-            c = f * state["c"] + i * g
+            c = f * old["c"] + i * g
             h = o * c.tanh()
             values = {"h": h, "c": c, "i": i, "f": f, "g": g, "o": o}
             if real is None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from recurnn.cells.activated import Activation
 from recurnn.cells.init import Init
+from recurnn.clipping import check_limit
 from recurnn.errors import ConfigError, KindError, one_of
 
 MERGES = ("concat", "sum", "mean", "mul", None)
@@ -40,6 +41,8 @@ class Beyond:
         activation: in place of tanh, a name or a function.
         gate_activation: in place of the logistic function of the gates.
         forget_bias: where the forget gate's bias starts.
+        clip_gradient: c, to which dL/dstate is clipped, component by component, as it passes from
+            a step to the one before; see `recurnn.GradientClip`.
         init: how the weights start, as in `recurnn.cells.init`; torch's way by default.
     """
 
@@ -57,6 +60,7 @@ class Beyond:
     activation: Activation | None = None
     gate_activation: Activation | None = None
     forget_bias: float | None = None
+    clip_gradient: float | None = None
     init: Init | None = None
 
     @property
@@ -95,6 +99,8 @@ def beyond(name: str, options: Mapping[str, Any]) -> Beyond:
             raise KindError(
                 f"{name}: {option} is {getattr(found, option)!r}.\n  Expected True or False."
             )
+    if found.clip_gradient is not None:
+        check_limit(name, found.clip_gradient)
     return found
 
 

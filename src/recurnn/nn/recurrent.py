@@ -12,6 +12,7 @@ from recurnn.cells import Cell
 from recurnn.cells.noise import recurrent_matrices
 from recurnn.checks import State
 from recurnn.errors import ConfigError, ShapeError, one_of
+from recurnn.nn.clip import Clips
 from recurnn.nn.masks import ALL, real_steps
 from recurnn.nn.noise import Noise, drop_input, drop_weights
 from recurnn.nn.options import INITIALS, Zoneout, check_rate, zoneout_rates
@@ -20,7 +21,7 @@ from recurnn.norms import GradientNorms
 from recurnn.scan import ScanResult, scan
 
 
-class Recurrent(nn.Module):
+class Recurrent(Clips, nn.Module):
     """A recurrent layer made of any cell.
 
     Args:
@@ -36,9 +37,11 @@ class Recurrent(nn.Module):
             mask for all steps.
         weight_dropout: probability for the weights in those matrices, one mask a call.
         zoneout: probability for a unit to keep its state: for all states, or by name.
+        clip_gradient: c, to which dL/dstate is clipped, component by component, as it passes from
+            a step to the one before; see `recurnn.GradientClip`. It can be set anew at any time.
 
     Raises:
-        ConfigError: a probability is not one, or acts on nothing.
+        ConfigError: a probability is not one, or acts on nothing; or c is not a positive number.
 
     Example:
         >>> import torch
@@ -63,6 +66,7 @@ class Recurrent(nn.Module):
         state_dropout: float = 0.0,
         weight_dropout: float = 0.0,
         zoneout: Zoneout = 0.0,
+        clip_gradient: float | None = None,
     ) -> None:
         super().__init__()
         name = type(cell).__name__
@@ -88,6 +92,7 @@ class Recurrent(nn.Module):
         self.state_dropout = state_dropout
         self.weight_dropout = weight_dropout
         self.zoneout = zoneout
+        self.clip_gradient = clip_gradient
         self._carried: dict[str, Tensor] | None = None
         self._arrange()
         self.learned: nn.ParameterDict | None = None
@@ -160,7 +165,8 @@ class Recurrent(nn.Module):
             )
         options: dict[str, Any] = {
             "return_states": return_states, "return_gates": return_gates,
-            "gradient_norms": gradient_norms, "memory": self.memory, "inputs": inputs,
+            "gradient_norms": gradient_norms, "clip_gradient": self._clip,
+            "memory": self.memory, "inputs": inputs,
         }  # fmt: skip
         result = self._run(x, state, steps.lengths, reset, options)
         if self.stateful:
@@ -232,7 +238,7 @@ class Recurrent(nn.Module):
         """What differs from the defaults, for ``print(layer)``."""
         usual = {
             "stateful": False, "input_dropout": 0.0, "state_dropout": 0.0, "weight_dropout": 0.0,
-            "zoneout": 0.0,
+            "zoneout": 0.0, "clip_gradient": None,
         }  # fmt: skip
         given = [f"{k}={getattr(self, k)!r}" for k, v in usual.items() if getattr(self, k) != v]
         return ", ".join([f"batch_first={self.batch_first}, reverse={self.reverse}", *given])

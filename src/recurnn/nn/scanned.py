@@ -20,6 +20,7 @@ from recurnn.nn.masks import ALL, Steps, real_steps
 from recurnn.nn.merge import MERGED, Output, each
 from recurnn.nn.noise import drop_input
 from recurnn.nn.weights import Direction
+from recurnn.recorder import recorder
 from recurnn.scan import ScanResult, scan
 
 States = tuple[Tensor, ...]
@@ -58,7 +59,7 @@ class Scanned(TorchLayer):
         if not self._plain:
             state = self._begin(x, B, state)
         y: Output
-        if x.is_cuda and self._plain and not how and lengths is mask is reset is None:
+        if self._cudnn(x) and not how and lengths is mask is reset is None:
             y, last = self._torchs(x, None, state)
             seen: list[ScanResult] = []
         else:
@@ -100,7 +101,7 @@ class Scanned(TorchLayer):
                 f"{name}: reset, return_states or return_gates with a PackedSequence.\n"
                 "  Pad it (torch.nn.utils.rnn.pad_packed_sequence) and give the layer lengths."
             )
-        if x.is_cuda and self._plain:
+        if self._cudnn(x):
             data, last = self._torchs(sequence.data, sequence.batch_sizes, state)
             y: Any = PackedSequence(data, *sequence[1:])
         else:
@@ -156,6 +157,8 @@ class Scanned(TorchLayer):
             weights[1] = dropout(weights[1], o.weight_dropout)
         if reset is not None and o.initial == "learned":
             how = how | {"reset_state": self._learned(direction, x.shape[1])}
+        if self._clip is not None:
+            how = how | {"clip_gradient": self._clip}
         return scan(
             cell,
             x,
@@ -197,6 +200,10 @@ class Scanned(TorchLayer):
     def reset_states(self) -> None:
         """Forget what a stateful layer carries: the next call begins a new sequence."""
         self._carried = None
+
+    def _cudnn(self, x: Tensor) -> bool:
+        """Whether torch's own layer may run: nobody wants to see what it does not show."""
+        return x.is_cuda and self._plain and recorder() is None
 
     def _torchs(
         self, x: Tensor, batch_sizes: Tensor | None, state: States | None

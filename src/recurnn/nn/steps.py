@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from recurnn.compiler import Bound
 from recurnn.errors import CallError, ConfigError, KindError, ShapeError
 from recurnn.nn.weights import GATES, bind, describe, stacked
+from recurnn.recorder import recorder
 from recurnn.scan import scan
 
 
@@ -92,7 +93,7 @@ class OneStep(nn.Module):
                 f"I]. input has inconsistent input_size: got {x.shape[1]} expected "
                 f"{self.input_size}."
             )
-        if x.is_cuda:
+        if x.is_cuda and recorder() is None:
             found = self._torchs(x, state)
         else:
             result = scan(cell, x.unsqueeze(0), state, parameters=Bound(binding, weights))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from recurnn.errors import ConfigError
+from recurnn.nn import clip_counts, set_clip_gradient
 
 Groups = Sequence[Sequence[nn.Parameter]]
 
@@ -64,8 +65,6 @@ class Clipper:
         self.layers = layers(module)
         self.weights = [p for p in module.parameters() if p.requires_grad]
         if clip.inside is not None:
-            from recurnn.nn import set_clip_gradient
-
             set_clip_gradient(module, clip.inside)
 
     def __call__(self) -> tuple[float | None, dict[str, float]]:
@@ -81,10 +80,7 @@ class Clipper:
         if self.measure or clip.norm is not None:
             norm = float(nn.utils.get_total_norm(gradients))
         if clip.inside is not None:
-            from recurnn.nn import clipped_inside
-
-            changed, seen = clipped_inside(self.module)
-            hits["inside"] = changed / seen if seen else 0.0
+            hits["inside"] = clip_counts(self.module, reset=True).rate
         if clip.value is not None:
             hits["value"] = _by_value(gradients, clip.value)
         if clip.layer_norm is not None:
@@ -103,8 +99,6 @@ class Clipper:
     def close(self) -> None:
         """Take the limit inside the recurrence off again."""
         if self.clip.inside is not None:
-            from recurnn.nn import set_clip_gradient
-
             set_clip_gradient(self.module, None)
 
 

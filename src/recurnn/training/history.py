@@ -127,3 +127,6 @@ class Watch:
 
     def end(self, run: Run) -> None:
         """The run is over: ``run.history`` is complete."""
+
+    def broken(self, run: Run) -> None:
+        """An error ended the run; let go of what is held. `end` does not follow."""

@@ -83,6 +83,8 @@ class LogFile(Watch):
             self._file.close()
             self._file = None
 
+    broken = end
+
     def _write(self, row: Mapping[str, Any]) -> None:
         if self._file is None:
             return
@@ -166,6 +168,8 @@ class TensorBoard(Watch):
     def end(self, run: Run) -> None:
         """The run is over."""
         self._writer.close()
+
+    broken = end
 
     def _point(self, name: str, value: float, update: int) -> None:
         self._writer.add_scalar(name, value, update)

@@ -98,6 +98,10 @@ def fit(
             _train(run, saving, signals)
         except KeyboardInterrupt:
             run.history.interrupted = True
+        except BaseException:
+            for one in run.watches:
+                one.broken(run)
+            raise
         finally:
             run.clipper.close()
     run.restore_best()

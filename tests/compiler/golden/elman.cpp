@@ -86,12 +86,15 @@ struct Phase0_H {
 
 struct Kernel {
     typedef forward_kernel::Row Row;
-    static constexpr int streams = 7, scalars = 0;
+    static constexpr int streams = 7, scalars = 0, counts = 0;
     static constexpr bool hoists = true, backward = false;
     static constexpr Cleared cleared[] = {{new_h, 1}};
     static constexpr int hoist_streams[] = {x, hoisted};
     static constexpr bool fills(int stream) {
         return stream == new_h || stream == saved;
+    }
+    static constexpr bool is_highest(int number) {
+        return false;
     }
     static void pack(const Scan& scan, int member, int members) {
         pack_group<Hoisted0_0>(scan, member, members);
@@ -121,8 +124,8 @@ extern "C" void forward(const Call* c, void* const* address) {
 
 namespace { namespace backward_kernel {  // unnamed: kernels share a process
 
-enum { old_h, new_h, carry_h, seed_h, first_h, x, dx, saved, dz, past, operands, kept, sums };
-typedef RowOf<13, 0> Row;
+enum { old_h, new_h, carry_h, seed_h, first_h, again_h, x, dx, saved, dz, past, operands, kept, sums };
+typedef RowOf<14, 0> Row;
 
 // Uᵀ past
 struct Phase0_H_0 {
@@ -249,12 +252,16 @@ struct Input {
 
 struct Kernel {
     typedef backward_kernel::Row Row;
-    static constexpr int streams = 13, scalars = 0;
+    static constexpr int streams = 14, scalars = 0, counts = 0;
     static constexpr bool hoists = false, backward = true;
     static constexpr Cleared cleared[] = {{dx, 0}};
     static constexpr int dz = backward_kernel::dz, input_streams[] = {dx, dz};
+    static constexpr Restart restarts[] = {{first_h, again_h, 1}};
     static constexpr bool fills(int stream) {
         return stream == dx;
+    }
+    static constexpr bool is_highest(int number) {
+        return false;
     }
     static void pack(const Scan& scan, int member, int members) {
         pack_group<Phase0_H_0>(scan, member, members);

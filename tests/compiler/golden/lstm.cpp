@@ -144,12 +144,15 @@ struct Phase0_H {
 
 struct Kernel {
     typedef forward_kernel::Row Row;
-    static constexpr int streams = 10, scalars = 0;
+    static constexpr int streams = 10, scalars = 0, counts = 0;
     static constexpr bool hoists = true, backward = false;
     static constexpr Cleared cleared[] = {{new_h, 1}, {new_c, 1}};
     static constexpr int hoist_streams[] = {x, hoisted};
     static constexpr bool fills(int stream) {
         return stream == new_h || stream == new_c || stream == saved;
+    }
+    static constexpr bool is_highest(int number) {
+        return false;
     }
     static void pack(const Scan& scan, int member, int members) {
         pack_group<Hoisted0_0>(scan, member, members);

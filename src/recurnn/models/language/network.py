@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -97,8 +97,9 @@ class Tokens(nn.Module):
         if options.softmax == "adaptive":
             self.softmax = AdaptiveSoftmax(size, vocabulary, options.cutoffs)
         else:
-            shared = self.embedding.weight if options.tied else None
-            self.softmax = FullSoftmax(E if options.tied else size, vocabulary, tied=shared)
+            shared = cast(nn.Parameter, self.embedding.weight) if options.tied else None
+            width = E if options.tied else size
+            self.softmax = FullSoftmax(width, vocabulary, tied=shared)
 
     def embed(self, ids: Tensor) -> Tensor:
         """The embeddings of tokens, [..., E]."""

@@ -292,7 +292,7 @@ def options_of(
     chosen = dict(recipes[recipe])
     if not isinstance(given.get("hidden_size", 0), int):
         chosen.pop("num_layers", None)  # the sizes say how many there are
-    return LanguageOptions(**(chosen | given))
+    return LanguageOptions(**(chosen | dict(given)))
 
 
 def _is_whole(value: object, least: int) -> bool:

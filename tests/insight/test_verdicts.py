@@ -1,0 +1,152 @@
+"""Verdicts name what is wrong, with the right number, and say nothing of what is right."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import verdicts as planted
+from recurnn import Subject, cells, insight, nn
+from recurnn.insight.advice import number
+from recurnn.insight.comparison import Adding, LastStep
+from recurnn.insight.verdicts import RULES, Verdict
+
+
+def adding(cell: cells.Cell, steps: int = 200) -> insight.Inspection:
+    data = Adding(steps, 16, seed=4)
+    network = LastStep(cell, engine="reference")
+    subject = Subject(network, data.x, data.y, lag=steps - 1)
+    return insight.inspect(subject, experiments=False)
+
+
+def names(found: insight.Inspection) -> list[str]:
+    return [v.name for v in found.verdicts]
+
+
+def test_a_plain_elman_cell_vanishes_with_the_right_order_of_the_lag():
+    torch.manual_seed(0)
+    cell = cells.Elman(2, 32)
+    found = adding(cell)
+    (verdict,) = found.verdicts
+    assert verdict.name == "vanishes"
+    radius = np.abs(np.linalg.eigvals(cell.U.detach().numpy())).max()
+    halves, one = map(float, re.findall(r"every ([\d.]+) steps; 1 % is left after (\d+)",
+                                        verdict.text)[0])  # fmt: skip
+    assert halves == pytest.approx(np.log(0.5) / np.log(radius), rel=0.25)
+    assert one == pytest.approx(np.log(0.01) / np.log(radius), rel=0.35)
+    assert "the task's lag is 199" in verdict.text
+    assert any(f"spectral radius {number(radius)}," in a for a in verdict.advice)
+    assert any("no gate of Elman keeps a state" in a for a in verdict.advice)
+
+
+def test_scaled_up_weights_explode():
+    torch.manual_seed(0)
+    cell = cells.Elman(2, 32)
+    with torch.no_grad():
+        cell.U.mul_(6)
+    found = adding(cell)
+    assert names(found) == ["explodes"]
+    assert "clipping" in found.verdicts[0].advice[0]
+    radius = np.abs(np.linalg.eigvals(cell.U.detach().numpy())).max()
+    assert f"spectral radius {number(radius)}." in " ".join(found.verdicts[0].advice)
+
+
+def test_an_lstm_whose_forget_gate_is_open_does_not_vanish():
+    torch.manual_seed(0)
+    assert names(adding(cells.LSTM(2, 32, init={"b_f": 6.0}))) == []
+
+
+def test_an_lstm_as_torch_starts_it_forgets_and_is_told_the_bias():
+    torch.manual_seed(0)
+    found = adding(cells.LSTM(2, 32))
+    assert names(found) == ["vanishes", "forgets"]
+    (advice,) = found.verdicts[0].advice
+    assert advice.startswith(f"a start of b_f at {number(np.log(199))}")
+    assert found.verdicts[1].advice == ()  # said already
+
+
+@pytest.mark.slow
+def test_a_trained_lstm_does_not_vanish():
+    torch.manual_seed(0)
+    network = LastStep(cells.LSTM(2, 32, init={"b_f": 5.0}))
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    for update in range(4000):
+        data = Adding(200, 50, seed=10 + update)
+        loss = (network(data.x) - data.y).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        if float(loss) < 0.005:
+            break
+    assert float(loss) < 0.01  # it has learned the task: guessing gives .167
+    data = Adding(200, 16, seed=4)
+    subject = Subject(network, data.x, data.y, lag=199)
+    assert names(insight.inspect(subject, experiments=False)) == []
+
+
+@pytest.mark.parametrize("case", planted.FAULTS, ids=lambda c: c.title)
+def test_a_planted_fault_is_named(case):
+    assert case.expected in names(planted.run(case))
+
+
+@pytest.mark.parametrize("case", planted.HEALTHY, ids=lambda c: c.title)
+def test_a_healthy_model_gets_no_verdict(case):
+    found = planted.run(case)
+    assert names(found) == []
+    assert found.summary().startswith("Nothing wrong was found.")
+
+
+def test_a_layer_that_is_not_used_is_named():
+    class Unused(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.head = nn.GRU(2, 4, batch_first=True), torch.nn.Linear(4, 1)
+
+        def forward(self, x):
+            return self.head(self.rnn(x)[0][:, -1].detach())
+
+    subject = Subject(Unused(), torch.randn(3, 9, 2), torch.randn(3, 1))
+    found = insight.inspect(subject, experiments=False)
+    assert "unused" in names(found)
+    assert "vanishes" not in names(found)
+
+
+def test_a_layer_that_reads_several_steps_at_once_has_a_lag_of_its_own():
+    class Patches(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.Recurrent(cells.Elman(8, 6), batch_first=True, engine="reference")
+
+        def forward(self, x):
+            return self.rnn(x.reshape(len(x), -1, 8)).output[:, -1]
+
+    subject = Subject(Patches(), torch.randn(3, 80, 2), torch.randn(3, 6), lag=60)
+    found = insight.inspect(subject, experiments=False)
+    assert found.steps_of("rnn") == 20
+    assert found.lag_of("rnn") == 15
+    assert found.lag_in_words("rnn") == "the task's lag is 60, 20 of this layer"
+
+
+def test_every_verdict_is_planted_or_tested_here():
+    tested = {c.expected for c in planted.FAULTS} | {"unused", "forgets"}
+    assert tested == set(RULES)
+
+
+def test_a_verdict_prints_its_advice():
+    shown = str(Verdict("explodes", "it grows.", ("clip it.", "shrink it."), "rnn"))
+    assert shown == "rnn explodes: it grows.\n  try: clip it.\n  try: shrink it."
+
+
+def test_clipping_is_judged_by_how_often_it_acts():
+    subject = Subject(nn.Recurrent(cells.GRU(2, 3), batch_first=True, engine="reference"),
+                      torch.randn(2, 5, 2), torch.randn(2, 5, 3))  # fmt: skip
+    found = insight.inspect(subject, experiments=False)
+    rows = [{"step": k, "loss": 1.0, "gradient": 2.0} for k in range(20)]
+    for clip, told in ((1.0, True), (3.0, False)):
+        judged = replace(found, course=insight.Course(rows, clip=clip))
+        assert ("always clipped" in names(judged)) == told
