@@ -238,3 +238,16 @@ def test_text_that_was_read_takes_no_options_of_files(fitted):
         fitted.evaluate(sentences(3), column="text")
     with pytest.raises(DataError, match=r"no\.txt: there is no such file"):
         fitted.evaluate("no.txt")
+
+
+def test_it_can_be_looked_into(fitted):
+    subject = fitted.subject(sentences(30, seed=3), rows=5, steps=20)
+    corpus = fitted.encode(sentences(30, seed=3))
+    assert (subject.rows, subject.steps, subject.truncation) == (5, 20, 16)
+    assert subject.labels[:3] == ["<end>", *[fitted.tokenizer.token(k) for k in corpus.tokens[:2]]]
+    first = fitted.score(corpus).nats[0]
+    # The first row begins with the first document, of eight tokens.
+    assert float(subject.losses()[0, :8].sum()) == pytest.approx(first, rel=1e-4)
+    assert torch.equal(subject.y[:, -1], torch.from_numpy(corpus.tokens[-20:]).long())
+    with pytest.raises(DataError, match="shorter than a piece to look at"):
+        fitted.subject(sentences(1), steps=20)

@@ -159,9 +159,9 @@ def test_how_it_fills(fitted, both):
 
 
 def test_two_vocabularies(fitted, both):
-    same_vocabulary(fitted, both)
+    same_vocabulary(fitted.tokenizer, both.tokenizer)
     other = recurnn.LanguageModel(ngram=0, **SMALL).fit(Texts.of("something else again. " * 20))
-    assert message(ConfigError, same_vocabulary, fitted, other) == (
+    assert message(ConfigError, same_vocabulary, fitted.tokenizer, other.tokenizer) == (
         "The two models do not share a vocabulary.\n"
         "  One has 17 characters, the other 15 characters, made from another text or in another "
         "way: their probabilities of a token cannot be compared.\n"

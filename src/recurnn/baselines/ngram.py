@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BufferedWriter
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recurnn.baselines.ngram_counts import Ids, NgramCounts, check_order
+from recurnn.baselines.ngram_counts import Found, Ids, NgramCounts, check_order
 from recurnn.baselines.ngram_smoothing import (
     Level,
     distribution,
@@ -144,9 +144,18 @@ class Ngram:
         counts = self.counts
         known = corpus if isinstance(corpus, Corpus) else Corpus.of(corpus, size=counts.size)
         self._check(known)
-        found = np.empty(len(known))
-        for where, block in counts.along(known):
-            found[where] = probabilities(self._levels, block, counts.size)
+        return self.of_blocks(counts.along(known), len(known))
+
+    def of_blocks(self, blocks: Iterable[tuple[slice, list[Found]]], length: int) -> Array:
+        """The log-probabilities of tokens that were looked up already, [tokens].
+
+        Args:
+            blocks: as `NgramCounts.along` gives them, of counts of order N or more.
+            length: the number of tokens.
+        """
+        found = np.empty(length)
+        for where, block in blocks:
+            found[where] = probabilities(self._levels, block, self.size)
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(found, out=found))
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from recurnn.baselines.ngram import Ngram
-from recurnn.baselines.ngram_counts import NgramCounts
+from recurnn.baselines.ngram_counts import Found, NgramCounts
 from recurnn.baselines.ngram_smoothing import SMOOTHINGS
 from recurnn.baselines.text_scores import TextScores
 from recurnn.data.text import Corpus
@@ -57,28 +57,28 @@ def compare_ngrams(
         (4, 0.0)
     """
     counts = NgramCounts.of(train, max(orders))
-    unseen = _unseen(counts, test)
+    blocks = list(counts.along(test))  # looked up once, for every model
+    unseen = _unseen(counts, test, blocks)
     rows = []
     for n in orders:
-        models = {name: Ngram(n, smoothing=name, k=k).fit(counts) for name in smoothings}
-        tables = counts.orders[:n]
-        rows.append(
-            NgramRow(
-                n,
-                int(np.count_nonzero(tables[-1].counts)),
-                sum(table.nbytes for table in tables),
-                unseen[n - 1],
-                {name: model.score(test) for name, model in models.items()},
-            )
-        )
+        scores = {}
+        for name in smoothings:
+            found = Ngram(n, smoothing=name, k=k).fit(counts).of_blocks(blocks, len(test))
+            scores[name] = TextScores.of(found, test)
+        *lower, highest = counts.orders[:n]
+        nbytes = sum(t.nbytes for t in [*lower, replace(highest, before=None)])
+        distinct = int(np.count_nonzero(highest.counts))
+        rows.append(NgramRow(n, distinct, nbytes, unseen[n - 1], scores))
     return rows
 
 
-def _unseen(counts: NgramCounts, test: Corpus) -> list[float]:
+def _unseen(
+    counts: NgramCounts, test: Corpus, blocks: Sequence[tuple[slice, list[Found]]]
+) -> list[float]:
     """Share of the n-grams that were not seen, of each order."""
     depth = np.arange(len(test)) - np.repeat(test.starts, test.lengths) + 1
     new, all_ = np.zeros(counts.order), np.zeros(counts.order)
-    for where, found in counts.along(test):
+    for where, found in blocks:
         for n, one in enumerate(found, start=1):
             whole = depth[where] >= n - 1
             all_[n - 1] += np.count_nonzero(whole)

@@ -119,7 +119,7 @@ def fill(
     first = LanguageModel.load(model)
     models = [first, *map(LanguageModel.load, beside or [])]
     for other in models:
-        same_vocabulary(first, other)
+        same_vocabulary(first.tokenizer, other.tokenizer)
     _tell_unknown(first, Console(stderr=True, highlight=False), (text.replace("_", ""),))
     for way, name in _WAYS.items():
         able = next((m for m in models if way in m.guesses()), None)
@@ -148,7 +148,7 @@ def compare(
     loaded = {str(path): LanguageModel.load(path) for path in models}
     first = next(iter(loaded.values()))
     for other in loaded.values():
-        same_vocabulary(first, other)
+        same_vocabulary(first.tokenizer, other.tokenizer)
     texts = read_texts(text, **o.reading(column, header, join, documents))
     console = Console(highlight=False)
     _tell_unknown(first, console, texts.documents)

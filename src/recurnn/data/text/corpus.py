@@ -144,6 +144,19 @@ class Corpus:
         """The tokens of each document, [documents]."""
         return np.diff(self.starts, append=len(self.tokens))
 
+    @property
+    def resets(self) -> Counts:
+        """The steps at which a network begins anew, where each token predicts the next.
+
+        That is the end of the document before, where there is such a token: it is the first input
+        of the next document, as it is the first context of an n-gram. Otherwise it is `starts`.
+
+        Example:
+            >>> Corpus.of([4, 5, 1, 6, 1], starts=[0, 3], end=1).resets.tolist()
+            [0, 2]
+        """
+        return self.starts if self.end is None else np.maximum(self.starts - 1, 0)
+
     def document(self, number: int) -> Ids:
         """The tokens of one document."""
         start = int(self.starts[number])

@@ -2,11 +2,12 @@
 
 from recurnn.models.language.beam import Beam
 from recurnn.models.language.filling import Candidate
-from recurnn.models.language.model import LanguageModel, same_vocabulary
+from recurnn.models.language.model import LanguageModel
 from recurnn.models.language.options import LanguageOptions
 from recurnn.models.language.recipes import RECIPES
 from recurnn.models.language.report import GapRow, TextRow
 from recurnn.models.language.scoring import Cache
+from recurnn.models.language.vocabularies import same_vocabulary
 
 __all__ = [
     "LanguageModel", "LanguageOptions", "RECIPES", "Cache", "Candidate", "Beam", "TextRow",

@@ -10,7 +10,7 @@ from recurnn.baselines import Ngram, Sampling, TextScores
 from recurnn.data.text import Corpus, Texts, Tokenizer, read_texts
 from recurnn.errors import ConfigError, NotFittedError, one_of
 from recurnn.models import folder as folder_
-from recurnn.models.language import filling, keeping
+from recurnn.models.language import filling, inspected, keeping
 from recurnn.models.language.beam import Beam, search
 from recurnn.models.language.blanks import find_blanks
 from recurnn.models.language.describing import name_of, ngram_name, ngram_size, summary
@@ -23,6 +23,7 @@ from recurnn.models.language.report import GapRow, TextRow, plain, rows_of, verd
 from recurnn.models.language.scoring import Cache, log_probabilities
 from recurnn.models.language.training import count_ngrams, prepare, train
 from recurnn.models.language.writing import check_length, write
+from recurnn.subject import Subject
 from recurnn.training import History, Saves, Watch
 
 Source = str | Path | Sequence[str | Path] | Texts
@@ -297,6 +298,23 @@ class LanguageModel:
             found["ngram"] = filling.by_counts(self.ngram)
         return found
 
+    def subject(self, source: Source, *, rows: int = 16, steps: int = 128, **how: Any) -> Subject:
+        """The network on pieces of a text, to be looked into by `recurnn.insight`.
+
+        Args:
+            source: as for `evaluate`, and so ``**how``.
+            rows: pieces, evenly spread over the text.
+            steps: tokens of a piece.
+            **how: ``column``, ``header``, ``join`` and ``documents``.
+        """
+        network = self._left("looked into")
+        check_length(rows, what="rows")
+        check_length(steps, what="steps")
+        return inspected.subject(
+            network, self.encode(_read(source, **how)), self.tokenizer, name=self.name, rows=rows,
+            steps=steps, truncation=self.options.plan(1).window,
+        )  # fmt: skip
+
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the model folder: weights, config, tokenizer, and the n-gram model.
 
@@ -372,22 +390,6 @@ class LanguageModel:
                            size=ngram_size(self.ngram), seconds=seconds[1])
             )  # fmt: skip
         return sorted(rows, key=lambda row: row.nats)
-
-
-def same_vocabulary(one: LanguageModel, other: LanguageModel) -> None:
-    """Refuse two models whose tokens are not the same.
-
-    Raises:
-        ConfigError: their tokenizers differ.
-    """
-    if one.tokenizer != other.tokenizer:
-        mine, theirs = (f"{m.tokenizer.size:,} {m.tokenizer.kind}" for m in (one, other))
-        raise ConfigError(
-            "The two models do not share a vocabulary.\n"
-            f"  One has {mine}, the other {theirs}, made from another text or in another way: "
-            "their probabilities of a token cannot be compared.\n"
-            "  Train both on the same text with the same unit and vocabulary."
-        )
 
 
 def _read(source: Source | None, **how: Any) -> Texts:

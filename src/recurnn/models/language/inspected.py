@@ -1,0 +1,69 @@
+"""A language model on pieces of text, as what is looked into."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from recurnn.data.text import Corpus, Tokenizer
+from recurnn.errors import DataError
+from recurnn.models.language.feeding import before
+from recurnn.models.language.network import LeftNetwork
+from recurnn.subject import Subject
+
+
+class Guesses(nn.Module):
+    """Tokens [T, B] to log p of the next ones, [T, B, V], from zero states."""
+
+    def __init__(self, network: LeftNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Read the tokens."""
+        return self.network.log_probabilities(self.network(ids)[0])
+
+
+def subject(
+    network: LeftNetwork,
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    *,
+    name: str,
+    rows: int,
+    steps: int,
+    truncation: int,
+) -> Subject:
+    """The network on pieces of the text, evenly spread over it.
+
+    Args:
+        network: the network.
+        corpus: the text.
+        tokenizer: of its tokens.
+        name: of the model.
+        rows: pieces.
+        steps: tokens of a piece.
+        truncation: tokens after which training cut the gradient.
+
+    Raises:
+        DataError: the text is shorter than a piece.
+    """
+    last = len(corpus) - steps
+    if last < 0:
+        raise DataError(
+            f"The text is shorter than a piece to look at.\n  It has {len(corpus):,} tokens; "
+            f"expected {steps:,} or more. Give more text, or fewer steps."
+        )
+    begins = torch.linspace(0, last, min(rows, last + 1)).round().long()
+    at = begins + torch.arange(steps)[:, None]
+    x, y = (torch.from_numpy(row)[at].long() for row in (before(corpus), corpus.tokens))
+    return Subject(
+        Guesses(network),
+        x,
+        y,
+        loss="cross_entropy",
+        batch_first=False,
+        name=name,
+        truncation=truncation,
+        labels=[tokenizer.token(int(k)) for k in x[:, 0]],
+    )
