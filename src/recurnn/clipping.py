@@ -19,12 +19,15 @@ class GradientClip:
 
     dL/dstate, as it passes from step t + 1 back to step t, is clipped to ±limit, component by
     component, for every state of the cell; what the outputs and the loss add at step t is added
-    after that, unclipped. So is the gradient of the initial state clipped as it leaves the first
-    step, and a sequence that is run in pieces has the gradients of the whole. What passes back
-    through n steps cannot grow with n.
+    after that, unclipped. The gradient of the initial state is clipped as it leaves the first step,
+    so that a sequence that is run in pieces has the gradients of the whole; that of the states
+    given for resets is not. What passes back through n steps cannot grow with n.
 
     Graves, "Generating sequences with recurrent neural networks", 2013, clips likewise at each
     step, but the gradient of what goes into the gates.
+
+    In gradients of gradients every way back through the recurrence is clipped. Where that bites
+    they are no derivative of anything, and differ from engine to engine.
 
     Given to `recurnn.scan` as ``clip_gradient``, it is filled by the backward passes, each of
     which adds to the counts. Counted are the components that pass between two steps: not those of

@@ -29,6 +29,7 @@ class Frame(NamedTuple):
         norms: where the norms of the gradients of states go, or None.
         clipping: how the gradient that passes from step to step is clipped, or None.
         first: the step at which x begins, where it is a part of a longer scan.
+        cut: where a new sequence lies between this part of a scan and that run before, [B, 1].
     """
 
     lengths: Tensor | None
@@ -38,6 +39,7 @@ class Frame(NamedTuple):
     norms: GradientNorms | None = None
     clipping: Clipping | None = None
     first: int = 0
+    cut: Tensor | None = None
 
 
 def reference(
@@ -81,8 +83,10 @@ def reference(
         old = state
         if frame.clipping is not None:
             old = frame.clipping.entering(state, frame.first + t)
-        if reset is not None and cut < T:
-            new = reset[cut].unsqueeze(-1)
+        new = reset[cut].unsqueeze(-1) if reset is not None and cut < T else None
+        if cut == T:
+            new = frame.cut
+        if new is not None:
             clipped, state = old is not state, _restarted(state, restart, new)
             old = _restarted(old, restart, new) if clipped else state
         p.put({k: m[t] if m.dim() == 3 else m for k, m in inputs.items()})
@@ -141,8 +145,6 @@ def reference_by_segments(
     state, restart = state or zeros, restart or zeros
     traces: list[States] = []
     for segment in segments_of(T, frame.lengths, frame.reset, reverse=frame.reverse):
-        if segment.cut is not None:
-            state = {k: torch.where(segment.cut, restart[k], s) for k, s in state.items()}
         state, trace = checkpoint(
             _segment, cell, x, state, restart, inputs, parameters, frame, segment,
             use_reentrant=False, preserve_rng_state=False,
@@ -158,7 +160,8 @@ def _segment(
     parameters: Mapping[str, Tensor], frame: Frame, segment: Segment,
 ) -> tuple[States, States]:  # fmt: skip
     part = frame._replace(
-        lengths=segment.lengths, reset=segment.reset, first=frame.first + segment.begin
-    )
+        lengths=segment.lengths, reset=segment.reset, first=frame.first + segment.begin,
+        cut=segment.cut,
+    )  # fmt: skip
     some = {k: segment.of(m) for k, m in inputs.items()}
     return reference(cell, segment.of(x), state, restart, some, parameters, part)

@@ -217,8 +217,9 @@ def _registered_backward(ctx: Any, slopes: list[Tensor | None]) -> Any:
              *(wants_inputs or []), *wants_weights]  # fmt: skip
     found = iter(_backward(ctx, slopes, wants))
     dx = next(found)
+    each = [[next(found) for _ in none] for _ in wants_some]
     # a list that was empty has an empty list of gradients
-    starts, restarts = ([next(found) for _ in none] if some else [] for some in wants_some)
+    starts, restarts = (g if some else [] for g, some in zip(each, wants_some, strict=True))
     by_input = [next(found) for _ in wants_inputs or []]
     return dx, starts, restarts, by_input, list(found), None, None, None, None, None, None
 

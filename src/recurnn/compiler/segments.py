@@ -189,16 +189,21 @@ class _Total:
         self.clipped += result.clipped.sum()
         n = len(self.c.states)
         starts, self.sums[1 : 1 + n] = self.sums[1 : 1 + n], [None] * n
+        if segment.cut is not None:
+            starts = self.cut(segment.cut, starts)
         if self.extra.limit is not None:
             starts = self.leaving(segment, starts, self.extra.limit)
-        if segment.cut is None:
-            return starts
+        return starts
+
+    def cut(self, cut: Tensor, starts: list[Tensor | None]) -> list[Tensor | None]:
+        """The gradients of the states that a segment began with, in some rows those of a reset."""
+        n = len(starts)
         for k, (g, wanted) in enumerate(zip(starts, self.wants[1 + n : 1 + 2 * n], strict=True)):
             if wanted and g is not None:
                 again = self.sums[1 + n + k]
                 assert again is not None
-                again += torch.where(segment.cut, g, 0)
-        return [g if g is None else torch.where(segment.cut, 0, g) for g in starts]
+                again += torch.where(cut, g, 0)
+        return [g if g is None else torch.where(cut, 0, g) for g in starts]
 
     def leaving(
         self, segment: Segment, starts: list[Tensor | None], limit: float
