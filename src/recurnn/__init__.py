@@ -12,7 +12,7 @@ from recurnn.scan import ScanResult, scan
 from recurnn.stepper import Stepper, stepper
 
 if TYPE_CHECKING:
-    from recurnn.models import Forecaster
+    from recurnn.models import Forecaster, SequenceClassifier, SequenceRegressor
 
 __version__ = "0.1.0"
 
@@ -24,6 +24,8 @@ __all__ = [
     "stepper",
     "explain",
     "Forecaster",
+    "SequenceClassifier",
+    "SequenceRegressor",
     "GradientClip",
     "GradientNorms",
     "ScanResult",
@@ -33,9 +35,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Whoever wants a layer does not wait for pandas and statsmodels.
-    if name == "Forecaster":
-        from recurnn.models import Forecaster
+    # Whoever wants a layer does not wait for pandas, statsmodels and scikit-learn.
+    if name in ("Forecaster", "SequenceClassifier", "SequenceRegressor"):
+        from recurnn import models
 
-        return Forecaster
+        return getattr(models, name)
     raise AttributeError(f"module 'recurnn' has no attribute {name!r}")

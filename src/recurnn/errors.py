@@ -43,6 +43,10 @@ class ModelFolderError(RecurnnError):
     """A model folder is missing, damaged, of another version, or not a model folder."""
 
 
+class NotFittedError(RecurnnError):
+    """Something was asked of a model that only a fitted one has."""
+
+
 class CheckpointError(RecurnnError):
     """A checkpoint cannot be written or read."""
 

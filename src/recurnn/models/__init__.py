@@ -1,6 +1,28 @@
 """Ready-made models for the jobs that people do with sequences."""
 
-from recurnn.models.comparison import Row
-from recurnn.models.forecaster import Forecaster, NotFittedError
+from __future__ import annotations
 
-__all__ = ["Forecaster", "Row", "NotFittedError"]
+from typing import TYPE_CHECKING, Any
+
+from recurnn.errors import NotFittedError
+from recurnn.models.comparison import Row
+from recurnn.models.forecaster import Forecaster
+
+if TYPE_CHECKING:
+    from recurnn.models.sequence_classifier import SequenceClassifier
+    from recurnn.models.sequence_regressor import SequenceRegressor
+
+__all__ = ["Forecaster", "SequenceClassifier", "SequenceRegressor", "Row", "NotFittedError"]
+
+
+def __getattr__(name: str) -> Any:
+    # Whoever forecasts does not wait for scikit-learn.
+    if name == "SequenceClassifier":
+        from recurnn.models.sequence_classifier import SequenceClassifier
+
+        return SequenceClassifier
+    if name == "SequenceRegressor":
+        from recurnn.models.sequence_regressor import SequenceRegressor
+
+        return SequenceRegressor
+    raise AttributeError(f"module 'recurnn.models' has no attribute {name!r}")
