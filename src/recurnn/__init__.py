@@ -13,7 +13,12 @@ from recurnn.stepper import Stepper, stepper
 from recurnn.subject import Subject
 
 if TYPE_CHECKING:
-    from recurnn.models import Forecaster, LanguageModel
+    from recurnn.models import (
+        Forecaster,
+        LanguageModel,
+        SequenceClassifier,
+        SequenceRegressor,
+    )
 
 __version__ = "0.1.0"
 
@@ -25,6 +30,8 @@ __all__ = [
     "stepper",
     "explain",
     "Forecaster",
+    "SequenceClassifier",
+    "SequenceRegressor",
     "GradientClip",
     "LanguageModel",
     "GradientNorms",
@@ -36,8 +43,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Whoever wants a layer does not wait for pandas and statsmodels.
-    if name in ("Forecaster", "LanguageModel"):
+    # Whoever wants a layer does not wait for pandas, statsmodels and scikit-learn.
+    if name in ("Forecaster", "LanguageModel", "SequenceClassifier", "SequenceRegressor"):
         from recurnn import models
 
         return getattr(models, name)

@@ -1,8 +1,36 @@
 """Ready-made models for the jobs that people do with sequences."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from recurnn.errors import NotFittedError
 from recurnn.models.comparison import Row
 from recurnn.models.forecaster import Forecaster
 from recurnn.models.language import LanguageModel
 
-__all__ = ["Forecaster", "LanguageModel", "Row", "NotFittedError"]
+if TYPE_CHECKING:
+    from recurnn.models.sequence_classifier import SequenceClassifier
+    from recurnn.models.sequence_regressor import SequenceRegressor
+
+__all__ = [
+    "Forecaster",
+    "LanguageModel",
+    "SequenceClassifier",
+    "SequenceRegressor",
+    "Row",
+    "NotFittedError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Whoever forecasts does not wait for scikit-learn.
+    if name == "SequenceClassifier":
+        from recurnn.models.sequence_classifier import SequenceClassifier
+
+        return SequenceClassifier
+    if name == "SequenceRegressor":
+        from recurnn.models.sequence_regressor import SequenceRegressor
+
+        return SequenceRegressor
+    raise AttributeError(f"module 'recurnn.models' has no attribute {name!r}")

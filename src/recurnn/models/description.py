@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from recurnn.models.forecast_options import ForecastOptions
+from recurnn.models.options import NAMES
 from recurnn.models.preparation import Kind, Prepared
-
-NAMES = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman network"}
 
 
 def describe(

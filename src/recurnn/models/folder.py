@@ -168,6 +168,15 @@ def read(
     return config, load(data)
 
 
+def does_not_fit(folder: str | Path, error: Exception) -> ModelFolderError:
+    """The error for a config and weights that do not make a model."""
+    return ModelFolderError(
+        f"{folder}: the config and the weights do not make a model.\n"
+        f"  {str(error).splitlines()[0]}\n"
+        "  The config was changed or is damaged. Copy the folder again, or train again."
+    )
+
+
 def _config(folder: Path, format: tuple[str, int], fields: tuple[str, ...]) -> dict[str, Any]:
     if not folder.exists():
         raise ModelFolderError(f"There is no model folder {folder}.")

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from recurnn.baselines import LinearAutoregression, flat, relative, width
-from recurnn.nn import GRU, LSTM, RNN, Dropout
-
-LAYERS: dict[str, type[RNN] | type[LSTM] | type[GRU]] = {"lstm": LSTM, "gru": GRU, "elman": RNN}
+from recurnn.models.options import LAYERS
+from recurnn.nn import Dropout
 
 
 class ForecastNetwork(nn.Module):

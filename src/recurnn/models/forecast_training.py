@@ -16,9 +16,9 @@ from recurnn.baselines import (
     evaluate,
 )
 from recurnn.models.comparison import LINEAR, MLP, PERSISTENCE, SEASONAL, Row
-from recurnn.models.description import NAMES
 from recurnn.models.forecast_network import ForecastNetwork
 from recurnn.models.forecast_options import ForecastOptions
+from recurnn.models.options import NAMES
 from recurnn.models.preparation import Prepared
 from recurnn.training import History, Saves, Watch, fit
 

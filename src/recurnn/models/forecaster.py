@@ -10,14 +10,7 @@ from typing import Any
 import pandas as pd
 
 from recurnn.data import Scaler, SeriesSet, Source, read_series
-from recurnn.errors import (
-    ConfigError,
-    DataError,
-    ModelFolderError,
-    NotFittedError,
-    nearest,
-    one_of,
-)
+from recurnn.errors import ConfigError, DataError, NotFittedError, nearest, one_of
 from recurnn.models import folder as folder_
 from recurnn.models import forecasts, inspected
 from recurnn.models.comparison import Row, verdict
@@ -333,11 +326,7 @@ class Forecaster:
             )
             network.load_state_dict(tensors)
         except (TypeError, KeyError, ValueError, RuntimeError) as error:
-            raise ModelFolderError(
-                f"{folder}: the config and the weights do not make a model.\n"
-                f"  {str(error).splitlines()[0]}\n"
-                "  The config was changed or is damaged. Copy the folder again, or train again."
-            ) from error
+            raise folder_.does_not_fit(folder, error) from error
         model._network = network.eval()
         model.comparison = [Row(**row) for row in config.get("comparison", [])]
         model.verdict = config.get("verdict") or ""

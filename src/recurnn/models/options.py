@@ -1,0 +1,103 @@
+"""The options that every model has: its recurrent layers and how it is trained, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from recurnn.errors import ConfigError, one_of
+from recurnn.nn import GRU, LSTM, RNN
+from recurnn.training import Plan
+
+LAYERS: dict[str, type[RNN] | type[LSTM] | type[GRU]] = {"lstm": LSTM, "gru": GRU, "elman": RNN}
+NAMES = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman network"}
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What every model is told; the models' docstrings say what each option means.
+
+    Raises:
+        ConfigError: an option has a value that it cannot have.
+    """
+
+    cell: str = "lstm"
+    hidden_size: int | tuple[int, ...] = 64
+    num_layers: int = 1
+    dropout: float = 0.0
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    batch_size: int | None = None
+    epochs: int = 50
+    patience: int | None = 8
+    clip: float | None = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        whole(self, "num_layers", 1)
+        whole(self, "batch_size", 1, none=True)
+        if self.cell not in LAYERS:
+            raise one_of("cell", self.cell, LAYERS)
+        if not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
+            raise ConfigError(
+                f"dropout is {self.dropout!r}; expected a share of at least 0 and below 1."
+            )
+        self._check_hidden()
+        self.plan()
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        """Units of each layer."""
+        if isinstance(self.hidden_size, int):
+            return (self.hidden_size,) * self.num_layers
+        return self.hidden_size
+
+    def plan(self, **more: Any) -> Plan:
+        """How to train.
+
+        Args:
+            **more: fields of the plan that are not options of every model.
+        """
+        own: dict[str, Any] = {
+            "optimizer": self.optimizer, "learning_rate": self.learning_rate,
+            "schedule": self.schedule, "batch_size": self.batch_size, "epochs": self.epochs,
+            "patience": self.patience, "clip": self.clip, "seed": self.seed,
+        }  # fmt: skip
+        return Plan(**(own | more))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options by name, a model's own before those that all have."""
+        found, common = asdict(self), [field.name for field in fields(ModelOptions)]
+        return {k: v for k, v in found.items() if k not in common} | {k: found[k] for k in common}
+
+    def _check_hidden(self) -> None:
+        sizes: object = self.hidden_size
+        if isinstance(sizes, Sequence) and not isinstance(sizes, str):
+            object.__setattr__(self, "hidden_size", tuple(sizes))
+            if self.num_layers not in (1, len(sizes)):
+                raise ConfigError(
+                    f"hidden_size and num_layers do not fit.\n  hidden_size is {tuple(sizes)}, "
+                    f"that is {len(sizes)} layers; num_layers is {self.num_layers}.\n"
+                    "  Leave num_layers out."
+                )
+        each = sizes if isinstance(sizes, Sequence) and not isinstance(sizes, str) else (sizes,)
+        if not each or any(not is_whole(h, 1) for h in each):
+            raise ConfigError(
+                f"hidden_size is {sizes!r}; expected a whole number of at least 1, or one for "
+                "each layer."
+            )
+
+
+def is_whole(value: object, least: int) -> bool:
+    """Whether a value is a whole number, not below the least."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def whole(options: object, name: str, least: int, *, none: bool = False) -> None:
+    """Refuse an option that is not a whole number (or None, where that is allowed)."""
+    value = getattr(options, name)
+    if (none and value is None) or is_whole(value, least):
+        return
+    raise ConfigError(f"{name} is {value!r}; expected a whole number of at least {least}.")

@@ -1,0 +1,114 @@
+"""The network that reads a whole sequence: recurrent layers, a pooling of their outputs, a head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from recurnn.models.options import LAYERS
+from recurnn.nn import Dropout
+
+POOLINGS = ("last", "mean", "max", "attention")
+
+
+class Attention(nn.Module):
+    """A weighted mean over the steps, the weights learned: softmax over t of v · tanh(W h_t + b).
+
+    The attention over words of Yang et al. 2016.
+
+    Args:
+        size: of what is pooled.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(size, size)
+        self.score = nn.Linear(size, 1, bias=False)
+
+    def forward(self, h: Tensor, past: Tensor) -> Tensor:
+        """Pool h [B, T, H], where `past` [B, T] marks what is padding: [B, H]."""
+        scores = self.score(torch.tanh(self.hidden(h)))[..., 0].masked_fill(past, -torch.inf)
+        return (torch.softmax(scores, 1)[:, None] @ h)[:, 0]
+
+
+class SequenceNetwork(nn.Module):
+    """From a batch of sequences to one vector each.
+
+    Args:
+        inputs: C, channels of numbers; or V, where tokens are embedded.
+        outputs: size of the vector.
+        embedding_size: of a token; None for numbers.
+        cell: ``"lstm"``, ``"gru"`` or ``"elman"``.
+        hidden_sizes: units of each layer and direction, the lowest first.
+        bidirectional: whether each layer also reads from the end.
+        dropout: share of the embedding's and of each layer's outputs that training zeroes.
+        pooling: ``"last"`` (what each direction ends with), ``"mean"``, ``"max"`` or
+            ``"attention"``.
+
+    Example:
+        >>> network = SequenceNetwork(inputs=3, outputs=2, hidden_sizes=(8,), pooling="max")
+        >>> network(torch.zeros(5, 7, 3), torch.tensor([7, 7, 2, 1, 4])).shape
+        torch.Size([5, 2])
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        *,
+        inputs: int,
+        outputs: int,
+        embedding_size: int | None = None,
+        cell: str = "lstm",
+        hidden_sizes: Sequence[int] = (64,),
+        bidirectional: bool = True,
+        dropout: float = 0.0,
+        pooling: str = "mean",
+    ) -> None:
+        super().__init__()
+        self.embedding: nn.Embedding | None = None
+        if embedding_size is not None:
+            self.embedding = nn.Embedding(inputs, embedding_size)
+            inputs = embedding_size
+        else:
+            self.register_buffer("shift", torch.zeros(inputs))
+            self.register_buffer("scale", torch.ones(inputs))
+        directions = 2 if bidirectional else 1
+        sizes = [inputs, *(h * directions for h in hidden_sizes)]
+        self.layers = nn.ModuleList(
+            LAYERS[cell](i, o // directions, batch_first=True, bidirectional=bidirectional)
+            for i, o in pairwise(sizes)
+        )
+        self.dropout = Dropout(dropout)
+        self.pooling = pooling
+        self.attention = Attention(sizes[-1]) if pooling == "attention" else None
+        self.head = nn.Linear(sizes[-1], outputs)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Read x [B, T, C], or tokens [B, T], of these lengths [B]: [B, outputs]."""
+        if self.embedding is not None:
+            h = self.dropout(self.embedding(x))
+        else:
+            h = (x - self.shift) / self.scale
+        last = h
+        for k, layer in enumerate(self.layers):
+            h, state = layer(self.dropout(h) if k else h, lengths=lengths)
+            last = state[0] if isinstance(state, tuple) else state  # [D, B, H]
+        y: Tensor = self.head(self.dropout(self._pooled(h, last, lengths)))
+        return y
+
+    def _pooled(self, h: Tensor, last: Tensor, lengths: Tensor) -> Tensor:
+        """One vector for each sequence, [B, D·H]."""
+        if self.pooling == "last":
+            return last.transpose(0, 1).flatten(1)
+        past = torch.arange(h.shape[1], device=h.device) >= lengths[:, None]
+        if self.attention is not None:
+            pooled: Tensor = self.attention(h, past)
+            return pooled
+        if self.pooling == "max":
+            return h.masked_fill(past[..., None], -torch.inf).amax(1)
+        return h.masked_fill(past[..., None], 0).sum(1) / lengths[:, None]
