@@ -247,7 +247,7 @@ def test_it_can_be_looked_into(fitted):
     assert subject.labels[:3] == ["<end>", *[fitted.tokenizer.token(k) for k in corpus.tokens[:2]]]
     first = fitted.score(corpus).nats[0]
     # The first row begins with the first document, of eight tokens.
-    assert float(subject.losses()[0, :8].sum()) == pytest.approx(first, rel=1e-4)
+    assert float(subject.losses()[0, :8].sum().detach()) == pytest.approx(first, rel=1e-4)
     assert torch.equal(subject.y[:, -1], torch.from_numpy(corpus.tokens[-20:]).long())
     with pytest.raises(DataError, match="shorter than a piece to look at"):
         fitted.subject(sentences(1), steps=20)

@@ -53,9 +53,7 @@ class LanguageModel:
     Example:
         >>> from recurnn.data.text import Texts
         >>> text = Texts.of("to be or not to be, that is the question. " * 40)
-        >>> model = LanguageModel(hidden_size=32, batch_size=4, steps=16, epochs=12).fit(text)
-        >>> len(model.generate("to be or", length=24, top_k=1))
-        24
+        >>> model = LanguageModel(hidden_size=32, batch_size=4, steps=16, epochs=2).fit(text)
     """
 
     comparison: list[TextRow] | list[GapRow]
