@@ -24,7 +24,7 @@ RESERVED = frozenset(
 )
 # The names that a body gives to arrays, sizes and what it reads.
 GIVEN = re.compile(
-    r"at_\w+|(state|carry|seed|vector)_\w*|(size|room)_\w+|(product|weights|count|v)\d+|Phase.*|_.*"
+    r"at_\w+|(state|carry|seed|vector)_\w*|(size|room)_\w+|(product|weights|count|sum|v)\d+|Phase.*|_.*"
 )
 
 
@@ -78,7 +78,9 @@ def tile_text(
     lines: list[str],
     inner: list[str],
     outer: tuple[list[str], list[str]],
+    sums: list[int],
     *,
+    whole: bool,
     sizes: tuple[str, str],
     units: str,
 ) -> str:
@@ -91,7 +93,9 @@ def tile_text(
         U: the vectors in a panel, as C++.
         lines: what makes the products.
         inner: the body for one row and one vector.
-        outer: the names that it uses: of vectors, and of arrays of the row.
+        outer: the names that it uses: of vectors, and of what the row has.
+        sums: the numbers of the sums over units that it adds to.
+        whole: whether a row is taken as a whole: without a tile.
         sizes: the sizes that the products use, and those that the body uses, as C++.
         units: the number of units, as C++.
     """
@@ -105,12 +109,23 @@ def tile_text(
         f"        V product{k}[M * {count} * U];\n" for k, count in enumerate(counts)
     ) + ("        const T* operand[M];\n" if counts else "")
     vectors = "".join(f"        {line}\n" for line in outer[0])
-    streams = "".join(f"            {line}\n" for line in outer[1])
+    begun = [f"V sum{k} = row[m_].sum[{k}];" for k in sums]
+    streams = "".join(f"            {line}\n" for line in [*outer[1], *begun])
+    summed = "".join(f"            row[m_].sum[{k}] = sum{k};\n" for k in sums)
     counts_ = dict.fromkeys(re.findall(r"\bcount(\d+) \+=", body))
     zeros = "".join(f"        V count{k} = {{}};\n" for k in counts_)
     added = "".join(f"        row[0].count[{k}] += (int64_t)total(count{k});\n" for k in counts_)
     passed = "".join(f", product{k}" for k in range(len(counts)))
     taken = "".join(f", const V* product{k}" for k in range(len(counts)))
+    tile = (
+        ""
+        if whole
+        else (
+            "    static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {\n"
+            f"{size}{room}{before}        body(scan, row, M_, N, panel{passed});\n"
+            "    }\n"
+        )
+    )
     return f"""struct {name} {{
     static constexpr int letter = {letter}, U = {U}, M = {most};
     static void body(const Scan& scan, Row* row, int M_, int N, int panel{taken}) {{
@@ -120,12 +135,9 @@ def tile_text(
                 const int unit = (panel * U + n_) * LANES, left = {units} - unit;
 {body}
             }}
-        }}
+{summed}        }}
 {added}    }}
-    static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {{
-{size}{room}{before}        body(scan, row, M_, N, panel{passed});
-    }}
-}};
+{tile}}};
 """
 
 
@@ -184,6 +196,17 @@ def reduction_text(op: str, to: str, term: str) -> str:
     if op == "sum":
         return f"{to} += only({term}, left);"
     return f"{to} = maximum({to}, only_or_lowest({term}, left));"
+
+
+def in_braces(lines: list[str], indent: int) -> str:
+    """Lines as a block.
+
+    Args:
+        lines: of C++.
+        indent: of the braces.
+    """
+    inner = "".join(f"{'':{indent + 4}}{line}\n" for line in lines)
+    return f"{'':{indent}}{{\n{inner}{'':{indent}}}}\n"
 
 
 def sweep_text(name: str, members: str = "members") -> str:

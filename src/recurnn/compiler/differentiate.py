@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recurnn.compiler.ops import OPS, REDUCTIONS, Graph, Unsupported, Value, reachable
+from recurnn.compiler.row_sums import row_sum
 from recurnn.compiler.trace import Step
 
 
@@ -82,9 +83,10 @@ def differentiate(step: Step, seeds: tuple[str, ...], more: tuple[str, ...] = ()
         value = step.value(k)
         seed = G.make("seed", width=value.width, data=k)
         parts.setdefault(value, []).insert(0, seed)
+    made = set(forward)
     state_of = {v: k for k, v in step.old.items()}
     for value in reversed(forward):
-        g = _sum_up(G, value, parts.get(value, []), terms.get(value, []))
+        g = _sum_up(G, value, parts.get(value, []), terms.get(value, []), made)
         if g is None:
             continue
         if "norms" in more:
@@ -116,7 +118,7 @@ def differentiate(step: Step, seeds: tuple[str, ...], more: tuple[str, ...] = ()
                 value.args, OPS[value.op].derivative(G, g, value, *value.args), strict=True
             ):
                 if ga is not None and a.op not in ("constant", "width"):
-                    parts.setdefault(a, []).append(_fit(G, ga, a))
+                    parts.setdefault(a, []).append(ga)
     result.saved = _choose_saved(step, result, forward)
     return result
 
@@ -133,23 +135,19 @@ def _square(step: Step, result: Backward, value: Value, g: Value) -> None:
 
 
 def _sum_up(
-    G: Graph, value: Value, parts: list[Value], terms: list[tuple[str, bool, Value]]
-) -> Value | None:
+    G: Graph, value: Value, parts: list[Value], terms: list[tuple[str, bool, Value]],
+    made: set[Value],
+) -> Value | None:  # fmt: skip
     if terms:
         parts = [*parts, G.make("product", width=value.width, data=tuple(terms))]
+    if value.width == "1" and parts:  # a number a row that units used collects their gradients
+        return row_sum(G, parts, made)
     total = None
     for part in parts:
         total = part if total is None else G.apply("add", total, part)
     if total is not None and total.width != value.width:
         total = G.make("spread", total, width=value.width)
     return total
-
-
-def _fit(G: Graph, gradient: Value, argument: Value) -> Value:
-    """A number a row that was spread over units collects the sum of their gradients."""
-    if argument.width == "1" and gradient.width != "1":
-        return G.make("sum", gradient, width="1")
-    return gradient
 
 
 def roots(backward: Backward) -> list[Value]:

@@ -26,7 +26,8 @@ from recurnn.compiler.layout import (
 from recurnn.compiler.layout_spans import behind_layout, span_names
 from recurnn.compiler.linear import Linear, linear, plan_after, plan_ahead, plan_behind
 from recurnn.compiler.ops import Unsupported
-from recurnn.compiler.plan import Plan, plan_backward, plan_forward
+from recurnn.compiler.plan import plan_backward, plan_forward
+from recurnn.compiler.plan_parts import Plan
 from recurnn.compiler.structures import MOST_EXTRA, Layout, Shape
 from recurnn.compiler.trace import Step, trace
 

@@ -13,7 +13,7 @@ from typing import Any
 from recurnn.compiler.binding import Binding
 from recurnn.compiler.differentiate import Backward
 from recurnn.compiler.emit_cpp import Emitted
-from recurnn.compiler.plan import Group, Plan
+from recurnn.compiler.plan_parts import Group, Plan
 from recurnn.compiler.structures import (
     ALIGNED,
     DEPTH,
