@@ -135,10 +135,15 @@ static void sweep(const Scan& c, Row* r, int n, int member, int members) {
     }
 }
 
-// All units of one row, where a phase has no products.
+// All units of some rows, where a phase has no products.
 template <class G, class Row>
-INLINE void whole(const Scan& c, Row* r) {
-    G::body(c, r, 1, padded(c.size[G::letter]) / LANES, 0);
+INLINE void whole(const Scan& c, Row* r, int n) {
+    G::body(c, r, n, padded(c.size[G::letter]) / LANES, 0);
+}
+constexpr int FEW = 4;
+template <class Row, class F>
+INLINE void few_rows(Row* r, int n, F run) {
+    in_tiles(n, FEW, [&](int first, int some) { run(r + first, some); });
 }
 
 template <class G>

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 
 # Words of the headers, of the frame and of C++ that an author's name must not hide.
@@ -50,16 +50,20 @@ def runtime() -> str:
     return "\n".join(folder.joinpath(name).read_text() for name in HEADERS)
 
 
-def fetches(inner: list[str], depth: str) -> list[str]:
+def fetches(inner: list[str], soon: Sequence[str], depth: str) -> list[str]:
     """The lines that call for what a body reads and writes while its products are made.
 
     Args:
         inner: the body.
+        soon: the bodies that come after it, which read of arrays that are not near yet.
         depth: of the products, as C++.
     """
     text = "\n".join(inner)
     reads = dict.fromkeys(re.findall(r"load\(at_(\w+[^,()]*) \+ unit", text))
     writes = dict.fromkeys(re.findall(r"store\(at_(\w+[^,()]*) \+ unit", text))
+    for place in re.findall(r"load\(at_(\w+[^,()]*) \+ unit", "\n".join(soon)):
+        if place.partition(" ")[0] not in ("kept", "sums") and place not in writes:
+            reads.setdefault(place)
     lines = [f"if ({depth} >= DEEP)", "    for (int m_ = 0; m_ < M_; m_++)",
              "        for (int n_ = 0; n_ < N; n_++) {",
              "            const int unit = (panel * U + n_) * LANES;"]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recurnn.compiler.cpp_text import (
@@ -56,22 +57,27 @@ def emit(
     """
     writer = _Writer(plan, kind, letters, vectors, names)
     hoists = [
-        writer.tile(f"Hoisted{k}", Body(group.units, [group]), _homes(plan, group))
+        writer.tile(f"Hoisted{k}", Body(group.units, [group]), _homes(plan, group))[0]
         for k, group in enumerate(plan.hoisted)
     ]
     phases = []
-    for k, phase in enumerate(plan.phases):
-        tiles = [
-            writer.tile(f"Phase{k}_{units}", body, plan.stores, whole=plan.by_row(k))
-            for units, body in phase.bodies.items()
-        ]
-        phases.append((writer.scalars(phase.scalars), tiles))
+    writer.number_all()
+    later: dict[str, list[str]] = {}  # by width, the lines of the phases without products to come
+    for k in reversed(range(len(plan.phases))):
+        few, tiles = plan.by_row(k), []
+        for units, body in plan.phases[k].bodies.items():
+            soon = later.get(units, [])
+            text, lines = writer.tile(f"Phase{k}_{units}", body, plan.stores, soon, whole=few)
+            tiles.append(text)
+            later[units] = [*lines, *soon] if few else []
+        phases.append((writer.scalars(plan.phases[k].scalars), tiles))
+    phases.reverse()
     finish = [
-        writer.tile(f"Finish_{state}", body, {body.values[-1]: [Place(f"first_{state}")]})
+        writer.tile(f"Finish_{state}", body, {body.values[-1]: [Place(f"first_{state}")]})[0]
         for state, body in plan.finish.items()
     ]
     inputs = [
-        writer.tile("Input", Body(group.units, [group]), {group.outputs[0]: [Place("dx")]})
+        writer.tile("Input", Body(group.units, [group]), {group.outputs[0]: [Place("dx")]})[0]
         for group in plan.input
     ]
     pieces = Pieces(hoists, phases, finish, inputs, writer.numbers, writer.sums)
@@ -185,15 +191,29 @@ class _Writer:
 
     # ---- pieces of text
 
+    def number_all(self) -> None:
+        """Number the numbers of a row, and the sums on their way, in the order of the phases."""
+        for phase in self.plan.phases:
+            for value in phase.scalars:
+                if value not in self.plan.homes and value.op not in ("constant", "width"):
+                    self.number(value)
+            for body in phase.bodies.values():
+                for value in body.sums:
+                    self.sums.setdefault(value, len(self.sums))
+
     def tile(
-        self, name: str, body: Body, stores: dict[Value, list[Place]], *, whole: bool = False
-    ) -> str:
+        self, name: str, body: Body, stores: dict[Value, list[Place]], soon: Sequence[str] = (),
+        *, whole: bool = False,
+    ) -> tuple[str, list[str]]:  # fmt: skip
         """The struct of one tile: its products, then its body for each row and vector.
+
+        Returns it, and the lines of its body.
 
         Args:
             name: of the struct.
             body: what it computes.
             stores: where to.
+            soon: the bodies that come after it; what they read is called for beside it.
             whole: whether a row is taken as a whole, and the struct needs no tile.
         """
         counts = [len(g.outputs) for g in body.groups]
@@ -221,12 +241,11 @@ class _Writer:
             inner += self.after(value, here, stores)
         for value in body.sums:
             term = self.argument(value.args[0], here, inner)
-            number = self.sums.setdefault(value, len(self.sums))
-            inner.append(reduction_text(value.op, f"sum{number}", term))
+            inner.append(reduction_text(value.op, f"sum{self.sums[value]}", term))
         if body.groups:
             depth = [self.size(letter) for g in body.groups for _, letter in g.operands]
-            lines = fetches(inner, " + ".join(depth)) + lines
-        return "\n".join(structs) + tile_text(
+            lines = fetches(inner, soon, " + ".join(depth)) + lines
+        text = "\n".join(structs) + tile_text(
             name, self.letters.index(body.units), counts, U, lines, inner, self.locals(inner),
             [self.sums[v] for v in body.sums], whole=whole,
             sizes=(
@@ -235,6 +254,7 @@ class _Writer:
             ),
             units=self.size(body.units),
         )  # fmt: skip
+        return text, inner
 
     def locals(self, lines: list[str]) -> tuple[list[str], list[str]]:
         """The local names of the arrays that some lines use: of vectors, and of the row's."""

@@ -104,22 +104,23 @@ def assemble(plan: Plan, kind: str, letters: list[str], header: str, pieces: Pie
 def _run(plan: Plan, phases: list[tuple[str, list[str]]]) -> list[str]:
     """The lines that run the phases of a step, one after another.
 
-    Phases without products follow one another row by row, so that a row's values stay near.
+    Phases without products follow one another for a few rows at a time, so that what they keep
+    stays near, and one row's numbers are made while another's are waited for.
     """
     lines: list[str] = []
-    rows: list[str] = []
     for k, (scalars, _) in enumerate(phases):
         names = [f"Phase{k}_{units}" for units in plan.phases[k].bodies]
-        if plan.by_row(k):
-            rows += [scalars, *(f"            whole<{name}>(scan, row + m_);\n" for name in names)]
+        few = plan.by_row(k)
+        if few and not (k and plan.by_row(k - 1)):
+            lines.append("        few_rows(row, n, [&](Row* row, int n) {\n")
+        if scalars:
+            lines.append(f"        for (int m_ = 0; m_ < n; m_++) {{\n{scalars}        }}\n")
+        if few:
+            lines += [f"        whole<{name}>(scan, row, n);\n" for name in names]
             if k + 1 < len(phases) and plan.by_row(k + 1):
                 continue
-        elif scalars:
-            rows = [scalars]
-        if rows:
-            lines += ["        for (int m_ = 0; m_ < n; m_++) {\n", *rows, "        }\n"]
-        rows = []
-        if not plan.by_row(k):
+            lines.append("        });\n")
+        else:
             lines += [sweep_text(name, "team.members") for name in names]
         lines.append("        team.meet();\n")
     return lines

@@ -122,6 +122,7 @@ class Builder:
             self._in_scratch(stream, n, self.steps, -1)
 
     def _in_scratch(self, stream: str, n: int, steps: int, wrap: int) -> None:
+        n = apart(n, self.lanes)
         at, B = self.take(steps * self.rows * n), self.shape.B
         self.put(stream, SCRATCH, at, self.rows * n, n, B * n, wrap)
 
@@ -243,6 +244,16 @@ class Builder:
 def offset(widths: Sequence[str], sizes: Mapping[str, int], lanes: int) -> int:
     """Elements that a run of widths takes in a stream, each rounded up to whole vectors."""
     return sum(lanes if w == "1" else -(-sizes[w] // lanes) * lanes for w in widths)
+
+
+def apart(n: int, lanes: int) -> int:
+    """Elements from one row to the next; rows a power of two apart would contend for the caches.
+
+    Args:
+        n: elements of a row.
+        lanes: elements in a vector.
+    """
+    return n + lanes if n % 256 == 0 else n
 
 
 def power_of_two(n: float) -> int:
@@ -383,7 +394,7 @@ def backward_layout(
     build.again("past", "dz", shift=after, n=0)
     build.recent("operands", build.room("operands"), 2 * chunk)
     build.ring("kept", build.room("kept"), 1)
-    sums = max(build.offset([v.width for v in plan.sums.values()]), 1)
+    sums = apart(max(build.offset([v.width for v in plan.sums.values()]), 1), build.lanes)
     build.ring("sums", sums, 1)
     tables = Sums(build, shapes, back)
     layout = build.finish(
