@@ -55,19 +55,19 @@ def fetches(inner: list[str], soon: Sequence[str], depth: str) -> list[str]:
 
     Args:
         inner: the body.
-        soon: the bodies that come after it, which read of arrays that are not near yet.
+        soon: the bodies that come after it, without products of their own.
         depth: of the products, as C++.
     """
-    text = "\n".join(inner)
+    text = "\n".join([*inner, *soon])
     reads = dict.fromkeys(re.findall(r"load\(at_(\w+[^,()]*) \+ unit", text))
     writes = dict.fromkeys(re.findall(r"store\(at_(\w+[^,()]*) \+ unit", text))
-    for place in re.findall(r"load\(at_(\w+[^,()]*) \+ unit", "\n".join(soon)):
-        if place.partition(" ")[0] not in ("kept", "sums") and place not in writes:
-            reads.setdefault(place)
+    places = dict.fromkeys(reads, 0) | {p: 1 for p in writes if p not in reads}
+    if soon:  # what is read and written at every step is near
+        places = {p: w for p, w in places.items() if not p.startswith(("kept", "sums"))}
     lines = [f"if ({depth} >= DEEP)", "    for (int m_ = 0; m_ < M_; m_++)",
              "        for (int n_ = 0; n_ < N; n_++) {",
              "            const int unit = (panel * U + n_) * LANES;"]  # fmt: skip
-    for place, write in [(p, 0) for p in reads] + [(p, 1) for p in writes if p not in reads]:
+    for place, write in places.items():
         stream, _, more = place.partition(" ")
         at = f"row[m_].p[{stream}]" + (f" {more}" if more else "")
         lines.append(f"            __builtin_prefetch({at} + unit, {write});")

@@ -160,7 +160,10 @@ def roots(backward: Backward) -> list[Value]:
 
 
 def _choose_saved(step: Step, backward: Backward, forward: list[Value]) -> list[Value]:
-    """Save what the backward needs and cannot make from states, weights and other saved values."""
+    """Save what the backward needs and cannot make from states, weights and other saved values.
+
+    A number a row is saved rather than the values of units that can be made with it.
+    """
     forward_set = set(forward)
     needed: set[Value] = set()
     queue = roots(backward)
@@ -186,8 +189,18 @@ def _choose_saved(step: Step, backward: Backward, forward: list[Value]) -> list[
             return False
         return all(can_make(a) for a in value.args)
 
+    def numbers(value: Value) -> set[Value] | None:
+        """The numbers of a row with which a value can be made; None if there are none such."""
+        if can_make(value):
+            return set()
+        if value.width == "1":
+            return {value}
+        found = [numbers(a) for a in value.args] if value.op in OPS else [None]
+        return None if None in found else {n for some in found for n in some or ()}
+
     for value in sorted(needed, key=lambda v: v.index):
         if not can_make(value):
-            saved.append(value)
-            known.add(value)
+            some = sorted(numbers(value) or {value}, key=lambda v: v.index)
+            saved += some
+            known.update(some)
     return saved
