@@ -82,7 +82,7 @@ class Graph:
         if op == "add" and numbers[0] == 0.0:
             return values[1]
         if op == "mul" and numbers[0] is not None and values[1].op == "spread":
-            number = self.apply("mul", *values[:1], *values[1].args)
+            number = self.apply("mul", values[0], values[1].args[0])
             return self.make("spread", number, width=values[1].width)
         if op == "neg" and values[0].op == "neg":
             return values[0].args[0]

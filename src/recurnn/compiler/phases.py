@@ -1,4 +1,4 @@
-"""Which phase of a plan computes what."""
+"""Which phase of a plan computes what, and what is kept from one phase to the next."""
 
 from __future__ import annotations
 
@@ -85,9 +85,6 @@ class Placing:
         multiplied = {o for v in values if v.op == "product" for _, _, o in v.data}
         self.fixed = {v for v in values if v in results or v in multiplied or v in self.given}
         self.fixed |= {v for v in values if v.op in ("product", "past")}
-        self.fixed |= {
-            v for v in values if v.width == "1" and v.op not in REDUCTIONS and v in results
-        }
         self.free: dict[Value, int] = {}
         for value in values:  # what arrays alone give, and how dear it is
             if value.width == "1" or value in self.fixed:
@@ -113,9 +110,9 @@ class Placing:
         """What a value is made of by cheap operations with vectors and numbers of the row."""
         while value not in self.fixed and cost(value) == 1:
             others = [a for a in value.args if a.width != "1" and self.needs_home(a)]
-            if len(set(others)) != 1 or len(others) != 1:
+            if len(others) != 1:
                 break
-            value = others[0]
+            (value,) = others
         return value
 
     def _bases(self, values: list[Value]) -> set[Value]:
