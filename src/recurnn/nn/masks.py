@@ -41,8 +41,10 @@ ALL = Steps()
 
 
 def _along_time(values: Tensor, index: Tensor) -> Tensor:
-    index = index.reshape(*index.shape, *[1] * (values.dim() - 2)).expand(values.shape)
-    return values.gather(0, index)
+    T, B = index.shape
+    # Whole rows are copied; `gather` would take them, and add up their gradient, by the number.
+    rows = index * B + torch.arange(B, device=index.device)
+    return values.reshape(T * B, *values.shape[2:]).index_select(0, rows.flatten()).view_as(values)
 
 
 def real_steps(
