@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check format bench bench-kernels bench-forecast bench-training docs clean
+.PHONY: help run test test-all check format bench bench-kernels bench-layers bench-forecast bench-training docs clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,10 +31,13 @@ format: $(VENV)/.dev  ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-kernels bench-forecast bench-training  ## every benchmark there is
+bench: bench-kernels bench-layers bench-forecast bench-training  ## every benchmark there is
 
 bench-kernels: $(VENV)/.bench  ## the compiled kernels beside torch, jax and onnxruntime
 	$(BIN)/python benchmarks/kernels.py
+
+bench-layers: $(VENV)/.bench  ## what the layers' options cost, beside torch and Keras
+	$(BIN)/python benchmarks/layers.py
 
 bench-forecast: $(VENV)/.dev  ## the electricity load: networks beside baselines
 	$(BIN)/python benchmarks/forecast.py

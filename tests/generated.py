@@ -14,6 +14,7 @@ README = Path(__file__).parent.parent / "README.md"
 # Surnames and year; that the cell's own docstring has them is checked when the table is made.
 PAPERS = {
     "elman": "Elman 1990",
+    "layernorm-elman": "Ba, Kiros & Hinton 2016",
     "jordan": "Jordan 1986",
     "lstm": "Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000",
     "peephole-lstm": "Gers & Schmidhuber 2000; Graves 2013",

@@ -67,6 +67,7 @@ ZOO = {
     "slstm": Kind(cells.SLSTM, zoo.slstm, {}),
     "nested-lstm": Kind(cells.NestedLSTM, zoo.nested, {}),
     "residual-lstm": Kind(cells.ResidualLSTM, zoo.residual, {}),
+    "layernorm-elman": Kind(cells.LayerNormElman, zoo.layer_norm_elman, {}),
     "layernorm-gru": Kind(cells.LayerNormGRU, zoo.layer_norm_gru, {}),
     "mgu": Kind(cells.MGU, zoo.mgu, {}),
     "janet": Kind(cells.JANET, zoo.janet(0.5), {"beta": 0.5}),

@@ -355,6 +355,11 @@ def slstm(w: W, x: Array, h: Array, c: Array, n: Array, m: Array) -> Values:
     }  # fmt: skip
 
 
+def layer_norm_elman(w: W, x: Array, h: Array) -> Values:
+    a = standardise(w["W"] @ x + w["U"] @ h)
+    return {"h": np.tanh(w.get("b", 0.0) + a * w["gamma"])}
+
+
 def layer_norm_gru(w: W, x: Array, h: Array) -> Values:
     H = h.size
     from_x = standardise(np.concatenate([w["W_r"] @ x, w["W_z"] @ x]))

@@ -108,14 +108,14 @@ def _entry(times: Times) -> str:
     return f"**{text}**" if verdict(times) == "slower" else text
 
 
-def renewed(readme: str, text: str) -> str:
-    """The README with the text between the marks.
+def renewed(page: str, text: str, marks: tuple[str, str] = MARKS) -> str:
+    """The README, or another page, with the text between the marks.
 
     Raises:
         SystemExit: the marks are not there.
     """
-    begin, end = MARKS
-    if begin not in readme or end not in readme:
-        raise SystemExit(f"the README lacks the marks {begin} and {end}")
+    begin, end = marks
+    if begin not in page or end not in page:
+        raise SystemExit(f"the page lacks the marks {begin} and {end}")
     pattern = f"{re.escape(begin)}.*{re.escape(end)}"
-    return re.sub(pattern, lambda _: f"{begin}\n{text}\n{end}", readme, flags=re.DOTALL)
+    return re.sub(pattern, lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)

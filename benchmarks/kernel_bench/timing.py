@@ -22,7 +22,7 @@ FEWEST, MOST = 3, 500
 
 @dataclass(frozen=True)
 class Time:
-    """Milliseconds a call: the median of the blocks' medians, and their quartiles."""
+    """Milliseconds a call, or a ratio: the median of the blocks' medians, and their quartiles."""
 
     median: float
     low: float
@@ -57,10 +57,20 @@ def block(run: Run) -> float:
 
 def timed(runs: Mapping[str, Run], rounds: int) -> dict[str, Time]:
     """The time of each engine, their blocks in turn, so that a drift of the machine meets all."""
+    return {name: spread(values) for name, values in blocks(runs, rounds).items()}
+
+
+def blocks(runs: Mapping[str, Run], rounds: int) -> dict[str, list[float]]:
+    """The medians of each engine's blocks, a round after the other."""
     for run in runs.values():
         run()
     medians: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
             medians[name].append(block(run))
-    return {name: spread(values) for name, values in medians.items()}
+    return medians
+
+
+def over(some: list[float], others: list[float]) -> Time:
+    """How many times the others, round by round: what disturbs a round disturbs both."""
+    return spread([a / b for a, b in zip(some, others, strict=True)])

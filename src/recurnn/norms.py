@@ -33,6 +33,7 @@ class GradientNorms:
         self._states: tuple[str, ...] = ()
         self._steps = 0
         self._pass = -1
+        self._at: Tensor | None = None
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -57,11 +58,17 @@ class GradientNorms:
             )
         if state not in self._norms:
             raise one_of("GradientNorms: state", state, self._norms)
-        return self._norms[state]
+        found = self._norms[state]
+        return found if self._at is None else found.gather(0, self._at)
 
     def begin(self, states: Iterable[str], steps: int) -> None:
         """A scan begins, of this many steps."""
         self._norms, self._states, self._steps = {}, tuple(states), steps
+        self._at = None
+
+    def move(self, at: Tensor) -> None:
+        """The scan has its steps in another order: step t of row b at ``at[t, b]``."""
+        self._at = at
 
     def put(self, states: Iterable[str], squares: Iterable[Tensor]) -> None:
         """What a kernel gives: for each state the sums of squares, [T, B, 1]."""

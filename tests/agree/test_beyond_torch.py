@@ -23,7 +23,9 @@ KINDS: dict[str, tuple[type[cells.Cell], str]] = {
     "GRU": (cells.GRU, "rzn"),
     "RNN": (cells.Elman, " "),
 }
-NORMED = {"LSTM": cells.LayerNormLSTM, "GRU": cells.LayerNormGRU}
+NORMED = {
+    "LSTM": cells.LayerNormLSTM, "GRU": cells.LayerNormGRU, "RNN": cells.LayerNormElman,
+}  # fmt: skip
 
 
 def named(layer: Any, kind: str, k: int, tail: str) -> dict[str, Tensor]:
@@ -103,6 +105,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("GRU", {"connections": "dense", "num_layers": 2, "bidirectional": True, "merge": None}),
     ("LSTM", {"layer_norm": True, "num_layers": 2, "bidirectional": True}),
     ("GRU", {"layer_norm": True, "bidirectional": True, "share": "both"}),
+    ("RNN", {"layer_norm": True, "num_layers": 2}),
 ]
 
 

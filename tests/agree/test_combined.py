@@ -76,6 +76,63 @@ def test_shared_weights_are_one_parameter(share: str) -> None:
         assert same == (share == "both" or share == ("input" if of_input else "recurrent"))
 
 
+@pytest.mark.parametrize("share", ["input", "recurrent", "both"])
+def test_drop_ins_share_as_their_own_two_directions_do(share: str) -> None:
+    torch.manual_seed(1)
+    layer = nn.Bidirectional(nn.GRU(4, 5, dtype=F64), share=share)
+    own = nn.GRU(4, 5, bidirectional=True, share=share, dtype=F64)
+    there = layer.forward_layer.state_dict()
+    back = {f"{k}_reverse": v for k, v in layer.backward_layer.state_dict().items()}
+    own.load_state_dict({k: (there | back)[k] for k in own.state_dict()})
+    x = normal(6, 3, 4, seed=1)
+    assert (
+        len(list(layer.parameters()))
+        == len(list(own.parameters()))
+        == (4 if share == "both" else 6)
+    )
+    mine, theirs = layer(x, lengths=LENGTHS), own(x, lengths=LENGTHS)
+    names = {id(w): k for k, w in layer.forward_layer.named_parameters()}
+    names |= {id(w): f"{k}_reverse" for k, w in layer.backward_layer.named_parameters()
+              if id(w) not in names}  # fmt: skip
+    weights = {names[id(w)]: w for w in layer.parameters()}
+    got = with_gradients({"y": mine.output}, {"x": x} | weights)
+    agree(got, with_gradients({"y": theirs[0]}, {"x": x} | dict(own.named_parameters())), terms=300)
+
+
+def test_every_layer_of_a_drop_in_shares() -> None:
+    layer = nn.Bidirectional(nn.LSTM(4, 5, 2, layer_norm=True), share="recurrent")
+    for name, weight in layer.forward_layer.named_parameters():
+        same = weight is getattr(layer.backward_layer, name)
+        assert same == name.startswith(("weight_hh", "bias_hh"))
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_resets_states_and_gates_of_a_drop_in_are_those_of_its_cell(batch_first: bool) -> None:
+    torch.manual_seed(1)
+    layer = nn.Bidirectional(nn.LSTM(4, 5, dtype=F64, batch_first=batch_first))
+    want = nn.Bidirectional(nn.Recurrent(cells.LSTM(4, 5, dtype=F64), batch_first=batch_first))
+    for one, other in ((layer.forward_layer, want.forward_layer),
+                       (layer.backward_layer, want.backward_layer)):  # fmt: skip
+        with torch.no_grad():
+            for n, gate in enumerate("ifgo"):
+                rows = slice(5 * n, 5 * n + 5)
+                getattr(other.cell, f"W_{gate}").copy_(one.weight_ih_l0[rows])
+                getattr(other.cell, f"U_{gate}").copy_(one.weight_hh_l0[rows])
+                getattr(other.cell, f"b_{gate}").copy_((one.bias_ih_l0 + one.bias_hh_l0)[rows])
+    x, reset = normal(6, 3, 4, seed=1), torch.zeros(6, 3, dtype=torch.bool)
+    reset[2, 0] = reset[5, 0] = reset[1, 2] = reset[4, 2] = True
+    gaps = torch.tensor([1, 0, 1, 1, 0, 1], dtype=torch.bool)[:, None].expand(6, 3)
+    how: dict[str, Any] = {"return_states": "all", "return_gates": True}
+    if batch_first:
+        x, reset, gaps = (v.transpose(0, 1) for v in (x, reset, gaps))
+    for given in ({}, {"lengths": LENGTHS}, {"mask": gaps}):
+        a, b = (one(x, reset=reset, **given, **how) for one in (layer, want))
+        agree({"y": a.output}, {"y": b.output}, terms=200)
+        for n in range(2):
+            agree(a.states[n][0], b.states[n], terms=200)
+            agree(a.gates[n][0], b.gates[n], terms=200)
+
+
 @pytest.mark.parametrize("kind", ["drop-in", "stack", "convolutional"])
 def test_any_layer_runs_both_ways(kind: str) -> None:
     torch.manual_seed(1)
@@ -191,6 +248,11 @@ def test_a_stack_passes_resets_masks_states_and_gates() -> None:
     assert set(found.gates[0]) == set("rzn")
     assert set(found.gates[1][0]) == set("ifgo")
     identical({"h": found.states[1][0]["h"]}, {"h": found.output})
+    other = nn.Stack(*stack.layers, batch_first=True)
+    turned = other(x.transpose(0, 1), mask=mask.t(), return_states="all")
+    identical({"h": turned.states[1][0]["h"]}, {"h": turned.output})
+    identical({"h": turned.states[0]["h"].transpose(0, 1)},
+              {"h": stack(x, mask=mask, return_states="all").states[0]["h"]})  # fmt: skip
 
 
 # ConvLSTM

@@ -149,3 +149,48 @@ def test_a_layer_fills_them_too_and_a_plain_kernel_stays_as_it_is() -> None:
     assert "norm_h" not in kernels[0].text("backward")
     assert "norm_h" in kernels[1].text("backward")
     assert kernels[0].text("forward") == kernels[1].text("forward")
+
+
+def of_each(layer: Any) -> list[recurnn.GradientNorms]:
+    return [recurnn.GradientNorms() for _ in range(layer.num_layers * layer.directions)]
+
+
+def test_a_drop_in_fills_one_for_each_layer_and_direction() -> None:
+    """The upper layer's gradients reach the lower one through its input."""
+    torch.manual_seed(1)
+    layer = nn.LSTM(3, 5, 2, bidirectional=True, dtype=torch.float64)
+    x, lengths, found = normal(6, 3, 3, seed=1), [6, 2, 4], of_each(layer)
+    weight = normal(6, 3, 10, seed=2).detach()
+    (weight * layer(x, lengths=lengths, gradient_norms=found)[0]).sum().backward()
+    lower, upper = (nn.LSTM(size, 5, bidirectional=True, dtype=torch.float64) for size in (3, 10))
+    for n, one in enumerate((lower, upper)):
+        one.load_state_dict({k: getattr(layer, k.replace("l0", f"l{n}")) for k in one.state_dict()})
+    between = lower(x, lengths=lengths)[0].detach().requires_grad_()
+    norms = of_each(upper)
+    (weight * upper(between, lengths=lengths, gradient_norms=norms)[0]).sum().backward()
+    below = of_each(lower)
+    lower(x, lengths=lengths, gradient_norms=below)[0].backward(between.grad)
+    for mine, want in zip(found, [*below, *norms], strict=True):
+        agree({k: mine[k] for k in "hc"}, {k: want[k] for k in "hc"}, terms=200)
+    scanned = recurnn.GradientNorms()
+    cell = tame(KINDS["lstm"].make(3, 5))
+    nn.Recurrent(cell, reverse=True)(x, gradient_norms=scanned).output[0].sum().backward()
+    assert (scanned["h"] > 0).all()
+
+
+@pytest.mark.parametrize("kind", ["drop-in", "cell"])
+def test_they_stand_at_the_steps_of_a_mask_with_gaps(kind: str) -> None:
+    layer: Any = nn.GRU(3, 5, dtype=torch.float64)
+    if kind == "cell":
+        layer = nn.Recurrent(tame(KINDS["gru"].make(3, 5)))
+    x, mask = normal(6, 2, 3, seed=1), torch.ones(6, 2, dtype=torch.bool)
+    mask[1, 0] = mask[0, 1] = mask[4, 1] = False
+    found, want = recurnn.GradientNorms(), recurnn.GradientNorms()
+    layer(x, mask=mask, gradient_norms=found)[0].square().sum().backward()
+    assert torch.equal(found["h"] > 0, mask)
+    for b in range(2):
+        row = x[mask[:, b], b : b + 1]
+        layer(row, gradient_norms=want)[0].square().sum().backward()
+        agree({"h": found["h"][mask[:, b], b]}, {"h": want["h"][:, 0]}, terms=100)
+    layer(x, gradient_norms=found)[0].sum().backward()
+    assert found["h"].all()  # no gaps are left from the call before

@@ -197,3 +197,32 @@ def test_a_mistake_is_noticed(mistake: str, monkeypatch: pytest.MonkeyPatch) -> 
     PLANTED[mistake](monkeypatch)
     with pytest.raises(AssertionError):
         test_little_memory_is_the_same_scan(PROBLEMS[3])
+
+
+def test_a_drop_in_with_little_memory_is_the_same_layer() -> None:
+    made = {}
+    for memory in ("high", "low"):
+        torch.manual_seed(1)
+        made[memory] = nn.LSTM(5, 16, 2, bidirectional=True, memory=memory, dtype=torch.float64)
+    x = normal(100, 4, 5, seed=1)
+    results = []
+    for layer in made.values():
+        y, (h, c) = layer(x, lengths=[100, 3, 64, 0])
+        results.append(with_gradients({"y": y, "h": h, "c": c},
+                                      {"x": x} | dict(layer.named_parameters())))  # fmt: skip
+    high, low = results
+    identical({k: low[k] for k in "yhc"}, {k: high[k] for k in "yhc"})
+    agree(low, high, terms=4000)
+
+    def run(memory: str) -> Tensor:
+        layer: Any = made[memory]
+        y: Tensor = layer(x)[0]
+        return y
+
+    high_bytes, low_bytes = (
+        kept(partial(run, memory), x, *made[memory].parameters()) for memory in made
+    )
+    assert low_bytes < high_bytes / 2  # what is left is the input of the second layer
+    assert "memory='low'" in repr(made["low"])
+    back = nn.convert(torch.nn.Sequential(made["low"]), to="torch")
+    assert type(back[0]) is torch.nn.LSTM

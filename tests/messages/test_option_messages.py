@@ -30,8 +30,8 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         "LSTM: option: there is no 'bidirectonal'.\n  Known: num_layers, nonlinearity, bias, "
         "batch_first, dropout, bidirectional, proj_size, device, dtype, merge, share, reverse, "
         "initial, stateful, connections, input_dropout, state_dropout, weight_dropout, zoneout, "
-        "layer_norm, activation, gate_activation, forget_bias, clip_gradient, init. Did you mean "
-        "'bidirectional'?",
+        "layer_norm, activation, gate_activation, forget_bias, memory, clip_gradient, init. Did "
+        "you mean 'bidirectional'?",
     ),
     (
         ConfigError,
@@ -60,12 +60,6 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         lambda: nn.GRU(3, 4, 2, bidirectional=True, merge=None, connections="residual"),
         "GRU: merge=None does not fit.\n  The last layer would add its input to a pair of outputs: "
         "connections='residual'.",
-    ),
-    (
-        ConfigError,
-        lambda: nn.RNN(3, 4, layer_norm=True),
-        "RNN: layer_norm=True does not fit.\n"
-        "  There is a layer-normed LSTM and a layer-normed GRU.",
     ),
     (
         ConfigError,
@@ -129,8 +123,19 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
     (
         ConfigError,
         lambda: nn.LSTM(3, 4)(torch.nn.utils.rnn.pack_sequence([X[:, 0]]), return_gates=True),
-        "LSTM: reset, return_states or return_gates with a PackedSequence.\n"
+        "LSTM: reset, return_states, return_gates or gradient_norms with a PackedSequence.\n"
         "  Pad it (torch.nn.utils.rnn.pad_packed_sequence) and give the layer lengths.",
+    ),
+    (
+        ConfigError,
+        lambda: nn.GRU(3, 4, memory="little"),
+        "GRU: memory: there is no 'little'.\n  Known: high, low.",
+    ),
+    (
+        ConfigError,
+        lambda: nn.GRU(3, 4, 2)(X, gradient_norms=recurnn.GradientNorms()),
+        "GRU: gradient_norms has 1 entry; expected 2, one for each layer and direction in the "
+        "order of h.\n  [recurnn.GradientNorms() for _ in range(2)] makes them.",
     ),
     (
         ConfigError,
@@ -180,9 +185,9 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
     ),
     (
         ConfigError,
-        lambda: nn.Bidirectional(nn.GRU(3, 4), share="input"),
-        "Bidirectional: share='input' with a GRU.\n  Only of a recurnn.nn.Recurrent the input's "
-        "weights are known: share='both', or the drop-in's own bidirectional=True, share=...",
+        lambda: nn.Bidirectional(nn.ConvLSTM(3, 4), share="input"),
+        "Bidirectional: share='input' with a ConvLSTM.\n  Which weights are the input's is known "
+        "of a Recurrent, RNN, GRU and LSTM: share='both' shares all.",
     ),
     (
         ShapeError,
@@ -191,12 +196,6 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         )(X),
         "Bidirectional: merge='sum' needs outputs of one size.\n  They are [5, 2, 4] and "
         "[5, 2, 5]: give both layers the same size, or merge='concat'.",
-    ),
-    (
-        ConfigError,
-        lambda: nn.Bidirectional(nn.GRU(3, 4))(X, reset=torch.zeros(5, 2, dtype=torch.bool)),
-        "Bidirectional: reset with a GRU.\n"
-        "  Only a recurnn.nn.Recurrent takes resets on the way back.",
     ),
     (ConfigError, lambda: nn.Stack(), "Stack: there are no layers.\n  Give it one or more."),
     (

@@ -17,7 +17,7 @@ from recurnn.cells.dynamics import (
     LipschitzRNN,
 )
 from recurnn.cells.elementwise import QRNN, RGLRU, SRU, IndRNN, MinGRU, MinLSTM, StronglyTypedRNN
-from recurnn.cells.elman import Elman, Jordan
+from recurnn.cells.elman import Elman, Jordan, LayerNormElman
 from recurnn.cells.fast import FastGRNN, FastRNN
 from recurnn.cells.few_gates import ATR, JANET, MGU, SGRN, STAR, UGRNN, LightRU, LiGRU, MinimalRNN
 from recurnn.cells.gru import GRU, LayerNormGRU, ResetBeforeGRU
@@ -37,6 +37,7 @@ from recurnn.cells.searched import MUT1, MUT2, MUT3, NASCell
 
 CELLS: dict[str, type[Cell]] = {
     "elman": Elman,
+    "layernorm-elman": LayerNormElman,
     "jordan": Jordan,
     "lstm": LSTM,
     "peephole-lstm": PeepholeLSTM,
@@ -102,7 +103,7 @@ CELLS: dict[str, type[Cell]] = {
 
 __all__ = [
     "Cell", "Weights", "Matrix", "affine",
-    "Elman", "Jordan",
+    "Elman", "LayerNormElman", "Jordan",
     "LSTM", "PeepholeLSTM", "CoupledLSTM", "ProjectedLSTM", "LayerNormLSTM",
     "LSTM1997", "MultiplicativeLSTM", "WorkingMemoryLSTM", "SLSTM", "NestedLSTM", "ResidualLSTM",
     "GRU", "ResetBeforeGRU", "LayerNormGRU",

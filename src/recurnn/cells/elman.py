@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from recurnn.cells._cell import Cell, Weights, affine
+from recurnn.cells.normalise import normalise
 from recurnn.errors import one_of
 
 
@@ -50,6 +51,31 @@ class Elman(Cell):
 
     def step(self, p: Weights, x: Tensor, h: Tensor) -> dict[str, Tensor]:
         h = self.φ(p.W @ x + p.U @ h + p.b)
+        return {"h": h}
+
+
+class LayerNormElman(Elman):
+    """Simple recurrent network with layer normalisation of what enters φ.
+
+        h = φ(γ ⊙ N(W x + U h) + b)
+
+    Ba, Kiros & Hinton, "Layer normalization", 2016, equation 4. N subtracts the mean and divides
+    by the standard deviation, over the H values of the sum of both products; ε = 1e-5 is added to
+    the variance. In the code γ is gamma.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        nonlinearity: φ: ``"tanh"``, ``"relu"`` or ``"sigmoid"``.
+        **options: `bias`, `init`, `device`, `dtype`, as for every `Cell`.
+    """
+
+    weights = affine() | {"gamma": "H"}
+    start = {"gamma": 1.0}
+
+    def step(self, p: Weights, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+        (a,) = normalise(p.W @ x + p.U @ h)
+        h = self.φ(p.gamma * a + p.b)
         return {"h": h}
 
 

@@ -66,8 +66,6 @@ def check_together(layer: TorchLayer) -> None:
          "A bidirectional layer runs in both directions already."),
         (o.connections == "residual" and o.merge is None and layer.num_layers > 1, "merge=None",
          "The last layer would add its input to a pair of outputs: connections='residual'."),
-        (o.layer_norm and layer.mode.startswith("RNN"), "layer_norm=True",
-         "There is a layer-normed LSTM and a layer-normed GRU."),
         (o.layer_norm and layer.proj_size > 0, "layer_norm=True",
          "The layer-normed LSTM has no projection: proj_size=0."),
         (o.layer_norm and own, "layer_norm=True",

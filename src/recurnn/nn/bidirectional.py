@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from recurnn.cells import Cell
 from recurnn.errors import ConfigError, ShapeError, one_of
-from recurnn.nn.masks import real_steps
+from recurnn.nn.base import TorchLayer
+from recurnn.nn.masks import along_time, real_steps
 from recurnn.nn.merge import MERGED, Output
 from recurnn.nn.options import MERGES, SHARES
 from recurnn.nn.recurrent import Recurrent
-from recurnn.nn.results import LayerResult, batch_first_of, run_layer
+from recurnn.nn.results import LayerResult, at_every_step, batch_first_of, run_layer
 from recurnn.nn.scanned import Lengths
+from recurnn.nn.weights import SHARED
 
 
 class Bidirectional(nn.Module):
@@ -26,9 +28,10 @@ class Bidirectional(nn.Module):
         backward: the one that runs from the last real step of each row to the first; by default
             one like `layer` with weights of its own, drawn afresh.
         merge: ``"concat"``, ``"sum"``, ``"mean"``, ``"mul"``; None for the pair of outputs.
-        share: weights that both have in common, for a `Recurrent`: ``"input"``, those that
-            multiply x, and the biases; ``"recurrent"``, all others; ``"both"``. For any other
-            layer ``"both"`` only.
+        share: weights that both have in common. Of a `Recurrent`: ``"input"``, those that
+            multiply x, and the biases; ``"recurrent"``, all others; ``"both"``. Of a drop-in the
+            same as its own `share` (each layer's, where there are several), or ``"both"``, all.
+            Of any other layer ``"both"`` only.
 
     Raises:
         ConfigError: an unknown `merge` or `share`, or a layer that cannot share so.
@@ -91,7 +94,7 @@ class Bidirectional(nn.Module):
             state: a pair of initial states, one for each direction.
             lengths: real steps of each row, [B].
             mask: which steps are real, instead of lengths.
-            reset: where a new sequence begins. Only for a `Recurrent`.
+            reset: where a new sequence begins, of the same shape as mask.
             **options: ``return_states`` and ``return_gates``, as the layer takes them.
 
         Returns:
@@ -120,7 +123,8 @@ class Bidirectional(nn.Module):
 
         pair = shown(a.output), shown(b.output)
         output: Output = pair if self.merge is None else self._merged(*pair)
-        return LayerResult(output, (a.state, b.state), (a.states, b.states), (a.gates, b.gates))
+        others = at_every_step(((a.states, b.states), (a.gates, b.gates)), shown)
+        return LayerResult(output, (a.state, b.state), *others)
 
     def _back(
         self, x: Tensor, state: Any, lengths: Lengths, reset: Tensor | None, options: dict[str, Any]
@@ -128,14 +132,18 @@ class Bidirectional(nn.Module):
         layer = self.backward_layer
         if isinstance(layer, Recurrent):
             return _timed(layer, x, state, lengths, reset, options)
-        if reset is not None:
-            raise ConfigError(
-                f"Bidirectional: reset with a {type(layer).__name__}.\n"
-                "  Only a recurnn.nn.Recurrent takes resets on the way back."
-            )
         index = _backwards(x.shape[0], x.shape[1], lengths, x.device)
-        found = _timed(layer, _along(x, index), state, lengths, None, options)
-        return found._replace(output=_along(found.output, index))
+        if reset is not None:
+            # A step that begins a sequence ends it on the way back: the one after it begins anew.
+            turned = along_time(reset, index)
+            reset = torch.cat([torch.zeros_like(turned[:1]), turned[:-1]])
+        found = _timed(layer, along_time(x, index), state, lengths, reset, options)
+
+        def turn(values: Tensor) -> Tensor:
+            return along_time(values, index)
+
+        y, state, *others = found
+        return LayerResult(turn(y), state, *at_every_step(others, turn))
 
     def _merged(self, a: Tensor, b: Tensor) -> Tensor:
         if self.merge != "concat" and a.shape != b.shape:
@@ -168,10 +176,6 @@ def _backwards(T: int, B: int, lengths: Lengths, device: torch.device) -> Tensor
     return torch.where(steps < ends, ends - 1 - steps, steps)
 
 
-def _along(x: Tensor, index: Tensor) -> Tensor:
-    return x.gather(0, index.reshape(*index.shape, *[1] * (x.dim() - 2)).expand(x.shape))
-
-
 def _another(layer: nn.Module) -> nn.Module:
     """A layer like another, with weights drawn afresh, that runs the other way if it can."""
     found = copy.deepcopy(layer)
@@ -190,6 +194,10 @@ def _share(layer: nn.Module, other: nn.Module, share: str) -> None:
             of_input = "I" in letters.split() or name.split("_")[0] == "b"
             if name not in cell.absent and share in ("both", "input" if of_input else "recurrent"):
                 setattr(other.cell, name, getattr(cell, name))
+    elif isinstance(layer, TorchLayer) and share != "both":
+        for name, weight in list(layer.named_parameters()):
+            if name.split("_l")[0] in SHARED[share]:
+                setattr(other, name, weight)
     elif share == "both":
         for name, weight in list(layer.named_parameters()):
             path, _, last = name.rpartition(".")
@@ -197,6 +205,6 @@ def _share(layer: nn.Module, other: nn.Module, share: str) -> None:
     else:
         raise ConfigError(
             f"Bidirectional: share={share!r} with a {type(layer).__name__}.\n"
-            "  Only of a recurnn.nn.Recurrent the input's weights are known: share='both', or the "
-            "drop-in's own bidirectional=True, share=..."
+            "  Which weights are the input's is known of a Recurrent, RNN, GRU and LSTM: "
+            "share='both' shares all."
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from recurnn.errors import CallError, ShapeError
+from recurnn.errors import CallError, ConfigError, ShapeError
+from recurnn.norms import GradientNorms
 from recurnn.scan import autocast_on
 
 if TYPE_CHECKING:
@@ -52,6 +54,24 @@ def states_of(
             f"{f'({got}) tensors' if several else f'{got} tensor'}."
         )
     return state if batched else tuple(s.unsqueeze(1) for s in state)
+
+
+def norms_of(
+    layer: TorchLayer, given: GradientNorms | Sequence[GradientNorms] | None
+) -> list[GradientNorms] | None:
+    """What the backward pass of each layer and direction fills, in the order of the states."""
+    if given is None:
+        return None
+    norms = [given] if isinstance(given, GradientNorms) else list(given)
+    count = layer.num_layers * layer.directions
+    if len(norms) != count:
+        entries = "1 entry" if len(norms) == 1 else f"{len(norms)} entries"
+        raise ConfigError(
+            f"{type(layer).__name__}: gradient_norms has {entries}; expected {count}, one for each "
+            "layer and direction in the order of h.\n"
+            f"  [recurnn.GradientNorms() for _ in range({count})] makes them."
+        )
+    return norms
 
 
 def _kind(hx: Any) -> str:

@@ -127,7 +127,7 @@ def _options(old: Any) -> dict[str, Any]:
 
 def _only_torchs(old: nn.Module) -> None:
     """Refuse a layer with options that torch's has not."""
-    beyond = getattr(old, "beyond", {})
+    beyond = {k: v for k, v in getattr(old, "beyond", {}).items() if k != "memory"}
     if beyond:
         given = ", ".join(f"{k}={v!r}" for k, v in beyond.items())
         raise ConfigError(

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from recurnn.errors import ConfigError
-from recurnn.nn.scanned import Lengths, Scanned, asked
+from recurnn.nn.scanned import Lengths, Norms, Scanned, asked
 
 Input = Tensor | PackedSequence
 Every = Literal["last", "all"]
@@ -27,6 +27,7 @@ class _OneState(Scanned):
         reset: Tensor | None = None,
         return_states: Every = "last",
         return_gates: bool = False,
+        gradient_norms: Norms = None,
     ) -> Any:
         """Run the layer as torch's; see `LSTM.forward` for what is more.
 
@@ -38,12 +39,15 @@ class _OneState(Scanned):
             reset: where a new sequence begins, of the same shape.
             return_states: ``"all"`` for the states at every step.
             return_gates: whether to return the gates at every step.
+            gradient_norms: what the backward pass fills with the norms of dL/dstate, [T, B]: a
+                list with a `recurnn.GradientNorms` for each layer and direction, in the order of
+                h_n; or one, where there is one.
 
         Returns:
             output, h_n; and the results of every layer and direction, if more was asked for.
         """
         how = asked(return_states, return_gates)
-        y, (h,), seen = self._call(input, hx, lengths, mask, reset, how)
+        y, (h,), seen = self._call(input, hx, lengths, mask, reset, how, gradient_norms)
         return (y, h, seen) if how else (y, h)
 
 
@@ -148,6 +152,7 @@ class LSTM(Scanned):
         reset: Tensor | None = None,
         return_states: Every = "last",
         return_gates: bool = False,
+        gradient_norms: Norms = None,
     ) -> Any:
         """Run the layer as torch's, with lengths, masks and resets if they are given.
 
@@ -160,6 +165,9 @@ class LSTM(Scanned):
             reset: where a new sequence begins, of the same shape.
             return_states: ``"all"`` for the states at every step.
             return_gates: whether to return the gates at every step.
+            gradient_norms: what the backward pass fills with the norms of dL/dstate, [T, B]: a
+                list with a `recurnn.GradientNorms` for each layer and direction, in the order of
+                h_n; or one, where there is one.
 
         Returns:
             output and (h_n, c_n), as in torch. If states or gates were asked for, also a list with
@@ -167,7 +175,7 @@ class LSTM(Scanned):
             values are [B, T, ...] too.
         """
         how = asked(return_states, return_gates)
-        y, (h, c), seen = self._call(input, hx, lengths, mask, reset, how)
+        y, (h, c), seen = self._call(input, hx, lengths, mask, reset, how, gradient_norms)
         return (y, (h, c), seen) if how else (y, (h, c))
 
 

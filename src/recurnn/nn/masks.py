@@ -26,11 +26,11 @@ class Steps(NamedTuple):
 
     def front(self, values: Tensor) -> Tensor:
         """Values at every step, [T, B, ...], with the real steps of each row moved to its front."""
-        return values if self.order is None else _along_time(values, self.order)
+        return values if self.order is None else along_time(values, self.order)
 
     def back(self, values: Tensor) -> Tensor:
         """The opposite of `front`."""
-        return values if self.inverse is None else _along_time(values, self.inverse)
+        return values if self.inverse is None else along_time(values, self.inverse)
 
     def all_back(self, values: Mapping[str, Tensor] | None) -> dict[str, Tensor] | None:
         """`back` for values by name."""
@@ -40,9 +40,12 @@ class Steps(NamedTuple):
 ALL = Steps()
 
 
-def _along_time(values: Tensor, index: Tensor) -> Tensor:
-    index = index.reshape(*index.shape, *[1] * (values.dim() - 2)).expand(values.shape)
-    return values.gather(0, index)
+def along_time(values: Tensor, index: Tensor) -> Tensor:
+    """Values at every step, [T, B, ...], taken from the steps that an index [T, B] names."""
+    T, B = index.shape
+    # Whole rows are copied; `gather` would take them, and add up their gradient, by the number.
+    rows = index * B + torch.arange(B, device=index.device)
+    return values.reshape(T * B, *values.shape[2:]).index_select(0, rows.flatten()).view_as(values)
 
 
 def real_steps(

@@ -15,6 +15,7 @@ MERGES = ("concat", "sum", "mean", "mul", None)
 SHARES = ("input", "recurrent", "both", None)
 INITIALS = ("zeros", "learned")
 CONNECTIONS = ("residual", "dense", None)
+MEMORIES = ("high", "low")
 
 Zoneout = float | Mapping[str, float]
 
@@ -41,6 +42,8 @@ class Beyond:
         activation: in place of tanh, a name or a function.
         gate_activation: in place of the logistic function of the gates.
         forget_bias: where the forget gate's bias starts.
+        memory: ``"low"`` to keep the states at every √T-th step only, and to compute what lies
+            between again in the backward pass; as in `recurnn.scan`.
         clip_gradient: c, to which dL/dstate is clipped, component by component, as it passes from
             a step to the one before; see `recurnn.GradientClip`.
         init: how the weights start, as in `recurnn.cells.init`; torch's way by default.
@@ -60,6 +63,7 @@ class Beyond:
     activation: Activation | None = None
     gate_activation: Activation | None = None
     forget_bias: float | None = None
+    memory: str = "high"
     clip_gradient: float | None = None
     init: Init | None = None
 
@@ -88,6 +92,7 @@ def beyond(name: str, options: Mapping[str, Any]) -> Beyond:
     found = Beyond(**options)
     for option, values in (
         ("merge", MERGES), ("share", SHARES), ("initial", INITIALS), ("connections", CONNECTIONS),
+        ("memory", MEMORIES),
     ):  # fmt: skip
         if getattr(found, option) not in values:
             given = getattr(found, option)

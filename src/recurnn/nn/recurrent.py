@@ -169,6 +169,8 @@ class Recurrent(Clips, nn.Module):
             "memory": self.memory, "inputs": inputs,
         }  # fmt: skip
         result = self._run(x, state, steps.lengths, reset, options)
+        if gradient_norms is not None and steps.inverse is not None:
+            gradient_norms.move(steps.inverse)
         if self.stateful:
             self._carried = {k: s.detach() for k, s in result.state.items()}
         if steps.order is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -25,6 +26,15 @@ class LayerResult(NamedTuple):
     state: Any
     states: Any = None
     gates: Any = None
+
+
+def at_every_step(values: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """States or gates at every step, of whatever form, with each tensor changed."""
+    if isinstance(values, Tensor):
+        return change(values)
+    if isinstance(values, dict):
+        return {k: at_every_step(v, change) for k, v in values.items()}
+    return values if values is None else type(values)(at_every_step(v, change) for v in values)
 
 
 def is_recurrent(layer: nn.Module) -> bool:
@@ -61,11 +71,11 @@ def run_layer(layer: nn.Module, x: Tensor, state: Any, **options: Any) -> LayerR
         states = [r.states for r in seen[0]] if seen else None
         gates = [r.gates for r in seen[0]] if seen else None
         found = LayerResult(output, last, states, gates)
-    output = found[0]
+    output, state, *others = found
     if turned:
-        output = (
-            output.transpose(0, 1)
-            if isinstance(output, Tensor)
-            else tuple(y.transpose(0, 1) for y in output)
-        )
-    return LayerResult(output, *found[1:])
+        output, *others = (at_every_step(v, _turned) for v in (output, *others))
+    return LayerResult(output, state, *others)
+
+
+def _turned(values: Tensor) -> Tensor:
+    return values.transpose(0, 1)

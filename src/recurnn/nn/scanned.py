@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,17 +14,19 @@ from recurnn.compiler import Bound
 from recurnn.errors import ConfigError, ShapeError
 from recurnn.nn import packed
 from recurnn.nn.base import TorchLayer
-from recurnn.nn.calls import check_kind, check_sizes, states_of
+from recurnn.nn.calls import check_kind, check_sizes, norms_of, states_of
 from recurnn.nn.draw import dropout
 from recurnn.nn.masks import ALL, Steps, real_steps
 from recurnn.nn.merge import MERGED, Output, each
 from recurnn.nn.noise import drop_input
 from recurnn.nn.weights import Direction
+from recurnn.norms import GradientNorms
 from recurnn.recorder import recorder
 from recurnn.scan import ScanResult, scan
 
 States = tuple[Tensor, ...]
 Lengths = Tensor | Sequence[int] | None
+Norms = GradientNorms | Sequence[GradientNorms] | None
 
 
 class Scanned(TorchLayer):
@@ -38,15 +40,17 @@ class Scanned(TorchLayer):
         mask: Tensor | None,
         reset: Tensor | None,
         how: dict[str, Any],
+        norms: Norms = None,
     ) -> tuple[Any, States, list[ScanResult]]:
         """Torch's layouts in and out: packed, unbatched, batch-major or time-major."""
+        norms = norms_of(self, norms)
         if isinstance(x, PackedSequence):
             if lengths is not None or mask is not None:
                 raise ConfigError(
                     f"{type(self).__name__}: lengths or mask beside a PackedSequence.\n"
                     "  The sequence has its own lengths: leave the others out."
                 )
-            return self._packed(x, hx, reset, how)
+            return self._packed(x, hx, reset, how, norms)
         check_kind(type(self).__name__, x)
         batched, shape, turned = x.dim() == 3, tuple(x.shape), self.batch_first and x.dim() == 3
         state = states_of(self, hx, batched=batched)
@@ -59,7 +63,7 @@ class Scanned(TorchLayer):
         if not self._plain:
             state = self._begin(x, B, state)
         y: Output
-        if self._cudnn(x) and not how and lengths is mask is reset is None:
+        if self._cudnn(x) and not how and norms is None and lengths is mask is reset is None:
             y, last = self._torchs(x, None, state)
             seen: list[ScanResult] = []
         else:
@@ -68,7 +72,7 @@ class Scanned(TorchLayer):
             steps = ALL
             if lengths is not None or mask is not None:
                 steps = real_steps(type(self).__name__, T, B, lengths, mask)
-            y, last, seen = self._run(x, state, steps, reset, how)
+            y, last, seen = self._run(x, state, steps, reset, how, norms)
         if self.options.stateful:
             self._carried = tuple(s.detach() for s in last)
         if not batched:
@@ -86,7 +90,12 @@ class Scanned(TorchLayer):
         return mask.t() if turned else mask.unsqueeze(1)
 
     def _packed(
-        self, sequence: PackedSequence, hx: Any, reset: Tensor | None, how: dict[str, Any]
+        self,
+        sequence: PackedSequence,
+        hx: Any,
+        reset: Tensor | None,
+        how: dict[str, Any],
+        norms: Sequence[GradientNorms] | None,
     ) -> tuple[Any, States, list[ScanResult]]:
         name = type(self).__name__
         x, lengths = packed.unpack(name, sequence)
@@ -96,16 +105,17 @@ class Scanned(TorchLayer):
         if not self._plain:
             state = self._begin(x, x.shape[1], state)
         state = packed.permuted(state, sequence.sorted_indices)
-        if reset is not None or how:
+        if reset is not None or norms is not None or how:
             raise ConfigError(
-                f"{name}: reset, return_states or return_gates with a PackedSequence.\n"
+                f"{name}: reset, return_states, return_gates or gradient_norms with a "
+                "PackedSequence.\n"
                 "  Pad it (torch.nn.utils.rnn.pad_packed_sequence) and give the layer lengths."
             )
         if self._cudnn(x):
             data, last = self._torchs(sequence.data, sequence.batch_sizes, state)
             y: Any = PackedSequence(data, *sequence[1:])
         else:
-            padded, last, _ = self._run(x, state, Steps(lengths), None, how)
+            padded, last, _ = self._run(x, state, Steps(lengths), None, {}, None)
             y = each(padded, lambda one: packed.pack(one, lengths, sequence))
         last = packed.permuted(last, sequence.unsorted_indices) or last
         if self.options.stateful:
@@ -114,7 +124,7 @@ class Scanned(TorchLayer):
 
     def _run(
         self, x: Tensor, state: States | None, steps: Steps, reset: Tensor | None,
-        how: dict[str, Any],
+        how: dict[str, Any], norms: Sequence[GradientNorms] | None,
     ) -> tuple[Output, States, list[ScanResult]]:  # fmt: skip
         """Run every layer and direction. x is [T, B, I]; each state is [L·D, B, its size]."""
         D, o = self.directions, self.options
@@ -127,7 +137,8 @@ class Scanned(TorchLayer):
             entering = drop_input(x, o.input_dropout) if drop else x
             for d, direction in enumerate(layer):
                 start = None if state is None else tuple([s[k * D + d] for s in state])
-                results.append(self._scan(direction, entering, start, steps.lengths, reset, how))
+                one = how if norms is None else how | {"gradient_norms": norms[k * D + d]}
+                results.append(self._scan(direction, entering, start, steps.lengths, reset, one))
             outputs = [r.output for r in results[-D:]]
             last_one = k == self.num_layers - 1
             if last_one and D == 2 and o.merge is None:
@@ -142,6 +153,8 @@ class Scanned(TorchLayer):
         last = _stacked([tuple(r.state.values()) for r in results])
         if steps.order is not None:
             y, results = each(y, steps.back), _each(results, steps.back)
+            for found in norms or ():
+                found.move(cast(Tensor, steps.inverse))
         return y, last, results
 
     def _scan(
@@ -159,6 +172,8 @@ class Scanned(TorchLayer):
             how = how | {"reset_state": self._learned(direction, x.shape[1])}
         if self._clip is not None:
             how = how | {"clip_gradient": self._clip}
+        if o.memory == "low":
+            how = how | {"memory": "low"}
         return scan(
             cell,
             x,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from recurnn.errors import ConfigError, ShapeError, one_of
 from recurnn.nn.masks import ALL, real_steps
 from recurnn.nn.options import CONNECTIONS
-from recurnn.nn.results import LayerResult, is_recurrent, run_layer
+from recurnn.nn.results import LayerResult, at_every_step, is_recurrent, run_layer
 from recurnn.nn.scanned import Lengths
 
 # What runs along time and has channels before it, with what padding looks like to it.
@@ -110,7 +110,7 @@ class Stack(nn.Module):
         ends = None
         if steps.lengths is not None:
             ends = torch.as_tensor(steps.lengths, device=x.device)
-        T, found = x.shape[0], []
+        found: list[LayerResult] = []
         for k, layer in enumerate(self.layers):
             start = None if state is None else state[k]
             if is_recurrent(layer):
@@ -130,11 +130,13 @@ class Stack(nn.Module):
         output = found[-1].output if self.connections == "dense" else x
         if ends is not None and not is_recurrent(self.layers[-1]):
             output = _cleared(output, ends, 0.0)
-        if steps.order is not None and output.shape[0] == T:
-            output = steps.back(output)
-        output = output.transpose(0, 1) if self.batch_first else output
-        asked = [[r[n] for r in found] for n in (2, 3)]
-        return LayerResult(output, [r.state for r in found], *asked)
+
+        def shown(values: Tensor) -> Tensor:
+            values = steps.back(values)
+            return values.transpose(0, 1) if self.batch_first else values
+
+        asked = at_every_step([[r[n] for r in found] for n in (2, 3)], shown)
+        return LayerResult(shown(output), [r.state for r in found], *asked)
 
     def _connected(self, x: Tensor, y: Tensor) -> Tensor:
         if self.connections == "residual" and x.shape == y.shape:

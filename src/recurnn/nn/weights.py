@@ -24,7 +24,12 @@ GATES: dict[str, tuple[str, ...]] = {
 """The order in which torch stacks the gates, by the mode of its layers."""
 
 
-NORMED: dict[str, type[Cell]] = {"LSTM": cells.LayerNormLSTM, "GRU": cells.LayerNormGRU}
+NORMED: dict[str, type[Cell]] = {
+    "LSTM": cells.LayerNormLSTM,
+    "GRU": cells.LayerNormGRU,
+    "RNN_TANH": cells.LayerNormElman,
+    "RNN_RELU": cells.LayerNormElman,
+}
 """The layer-normed cell of a mode."""
 
 ACTIVATED: dict[str, type[Cell]] = {
@@ -77,8 +82,9 @@ def describe(
 ) -> Cell:
     """The cell of one of torch's layers, as a description: it has no weights of its own."""
     options: dict[str, Any] = {"bias": bias, "device": "meta"}
+    phi: dict[str, Any] = {"nonlinearity": "relu"} if mode == "RNN_RELU" else {}
     if layer_norm:
-        return NORMED[mode](size, units, **options)
+        return NORMED[mode](size, units, **options, **phi)
     if activations:
         return ACTIVATED[mode](size, units, **options, **dict[str, Any](activations))
     if mode == "LSTM" and proj_size:
@@ -87,8 +93,7 @@ def describe(
         return cells.LSTM(size, units, **options)
     if mode == "GRU":
         return cells.GRU(size, units, **options)
-    phi = "relu" if mode == "RNN_RELU" else "tanh"
-    return cells.Elman(size, units, nonlinearity=phi, **options)
+    return cells.Elman(size, units, **options, **phi)
 
 
 def stacked(*, bias: bool, projected: bool) -> list[str]:

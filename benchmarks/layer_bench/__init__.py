@@ -1,0 +1,1 @@
+"""What `benchmarks/layers.py` is made of: options, the ragged batch, Keras, the tables."""
