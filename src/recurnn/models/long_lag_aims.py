@@ -21,6 +21,8 @@ class Aim:
         most: sequences within which every one of them solves the task; None for no limit.
         mean: the same for their mean.
         unsolved: instead, that none comes below this error.
+
+    Without any of them it is run for its figures alone.
     """
 
     task: str
@@ -33,17 +35,21 @@ class Aim:
 
     def __str__(self) -> str:
         if self.unsolved is not None:
-            return f"stays above {self.unsolved:g}"
-        return f"< {self.most:,}" if self.most is not None else f"mean < {self.mean:,}"
+            return f"stays > {self.unsolved:g}"
+        if self.most is not None:
+            return f"< {self.most:,}"
+        return "–" if self.mean is None else f"mean < {self.mean:,}"
 
     def of(self) -> Task:
         """The task."""
         return task_of(self.task, self.length)
 
-    def met(self, runs: Sequence[Learned]) -> bool:
-        """Whether the networks reached it."""
+    def met(self, runs: Sequence[Learned]) -> bool | None:
+        """Whether the networks reached it; None where nothing is aimed at."""
         if self.unsolved is not None:
             return all(run.score > self.unsolved for run in runs)
+        if self.most is None and self.mean is None:
+            return None
         if not all(run.solved for run in runs):
             return False
         if self.mean is not None and mean_sequences(runs) >= self.mean:
