@@ -73,5 +73,15 @@ AIMS: tuple[Aim, ...] = (
     Aim("embedded-reber", None, "gru", 10, mean=5_000),
     Aim("temporal-order-6a", None, "lstm", 3, most=10_000),
     Aim("temporal-order-6a", None, "gru", 3, most=10_000),
+    Aim("temporal-order-6b", None, "lstm", 1),
+    Aim("temporal-order-6b", None, "gru", 1),
+    Aim("adding-1997", None, "lstm", 1),
+    Aim("adding-1997", None, "gru", 1),
+    Aim("noisy-two-sequence", None, "lstm", 3),
+    Aim("noisy-two-sequence", None, "gru", 3),
+    Aim("parity", None, "lstm", 2),
+    Aim("parity", None, "gru", 2),
+    Aim("copy-memory", None, "lstm", 1),
+    Aim("copy-memory", None, "gru", 1),
 )
 """The benchmark of ``recurnn tasks all``."""
