@@ -77,9 +77,9 @@ def test_an_easy_task_is_solved_and_training_ends_there():
     learned = learn_task(task, "gru", seed=1, settings=FEW)
     assert (learned.solved, learned.score, learned.diverged) == (True, 1.0, None)
     assert learned.sequences == 200 * (len(learned.curve) - 1) <= 600
-    assert [task.solved(score) for score in learned.curve] == [False] * (
-        len(learned.curve) - 1
-    ) + [True]
+    assert [task.solved(score) for score in learned.curve] == [False] * (len(learned.curve) - 1) + [
+        True
+    ]
     assert learned.fresh > 0.9
     again = learn_task(task, "gru", seed=1, settings=FEW)
     assert again.curve == learned.curve
