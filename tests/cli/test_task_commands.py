@@ -45,7 +45,7 @@ def test_a_row_a_cell_as_many_as_are_named():
                      "--sequences", 600, "--seeds", 2, "--hidden-size", 8)  # fmt: skip
     found = {row[0]: row for row in rows(text)}
     assert list(found) == ["gru", "elman", "lstm"]
-    cell, weights, solved, mean, most, score, *_ = found["gru"]
+    _, weights, solved, mean, most, score, *_ = found["gru"]
     assert weights == "266"  # 3 (8 + 8 · 8 + 8) + 8, the GRU; 2 · 8 + 2, the head
     assert (solved, score) == ("2 of 2", "1")
     lines = [line for line in told.splitlines() if line.startswith("noisy-two-sequence T = 6, gru")]

@@ -136,6 +136,6 @@ class TaskProgress(TrainingProgress):
 
     def _state(self, run: Run, epoch: int, loss: float) -> str:
         # Not `self._seen`: where every step has an answer, an update counts those.
-        sequences = self._updates * (run.plan.batch_size or 0)
+        sequences = self._updates * int(run.plan.batch_size or 0)
         speed = sequences / max(time.monotonic() - self._began, 1e-9)
         return f"{sequences:,.0f} sequences {self._score} {speed:,.0f}/s"
