@@ -116,6 +116,33 @@ def test_stopped_twice_and_taken_up_it_ends_in_the_same_bits(kind, plan, tmp_pat
     assert history.best == whole.best
 
 
+class Twice(Watch):
+    """Ctrl-C, and again before the update is made."""
+
+    def __init__(self, update: int) -> None:
+        self.at = update
+
+    def gradients(self, run: Run) -> None:
+        if run.history.updates == self.at:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+            raise AssertionError("the second Ctrl-C breaks off at once")
+
+
+def test_a_second_ctrl_c_breaks_off_and_half_an_update_is_never_saved(tmp_path):
+    net, train, validation = job("stream")
+    whole = fit(net, train, validation, PLANS["adam"])
+    expected = weights(net)
+    net, train, validation = job("stream")
+    history = fit(net, train, validation, PLANS["adam"], watch=Twice(25), saves=Saves(tmp_path, 4))
+    assert history.interrupted
+    assert sorted(p.name for p in tmp_path.glob("checkpoint-*"))[-1].endswith("24.safetensors")
+    net, train, validation = job("stream")
+    history = fit(net, train, validation, PLANS["adam"], saves=Saves(tmp_path, 4, resume=True))
+    assert (history.resumed, history.updates) == (24, whole.updates)
+    assert all(torch.equal(a, b) for a, b in zip(weights(net), expected, strict=True))
+
+
 def test_the_best_weights_survive_even_when_the_best_epoch_was_before_the_stop(tmp_path):
     # So large a learning rate that the first epochs are the best.
     plan = Plan(learning_rate=0.3, epochs=8, batch_size=32, clip=None, patience=None)
