@@ -62,7 +62,7 @@ SETTINGS: dict[str, Settings] = {
     "temporal-order-6b": Settings(sequences=40_000),
     "embedded-reber": Settings(batch_size=4, check=250, sequences=10_000, memory=10),
     "copy-memory": Settings(sequences=40_000),
-    "parity": Settings(sequences=40_000),
+    "parity": Settings(sequences=40_000, memory=3),
     "noisy-two-sequence": Settings(check=100),
 }
 """Of each task."""
