@@ -32,7 +32,7 @@ WORDS = 10
 
 G2P: dict[str, Any] = {
     "source": "characters", "cell": "lstm", "hidden_size": 256, "embedding_size": 64,
-    "dropout": 0.1, "batch_size": 128, "learning_rate": 2e-3, "epochs": 10, "patience": None,
+    "dropout": 0.1, "batch_size": 128, "learning_rate": 2e-3, "epochs": 8, "patience": None,
     "beam": 4, "validation": 5 / 95,
 }  # fmt: skip
 TRANSLATION: dict[str, Any] = {

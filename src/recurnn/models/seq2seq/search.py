@@ -80,8 +80,9 @@ def search(
 ) -> list[list[Guess]]:
     """The likeliest targets of each source, the best first.
 
-    `beam` beginnings of each source are kept at a time; one that ends stays beside them. A source
-    is done once no beginning can become better than the worst of `beam` that ended.
+    `beam` beginnings of each source are kept at a time; what ends, being among the `beam` best at
+    its step, stays beside them. A source is done once no beginning can become better than the worst
+    of `beam` that ended.
 
     Args:
         network: in evaluation mode.
@@ -90,7 +91,7 @@ def search(
         beam: K.
         length: most tokens of a target, its end included; where nothing ended by then, what there
             is counts as a target.
-        strength: α of `penalty`.
+        strength: α of `penalty`; a beam of 1 has nothing to compare, and no penalty.
         without: tokens that are never chosen.
 
     Returns:
@@ -99,15 +100,14 @@ def search(
     ended: list[list[Guess]] = [[] for _ in range(len(lengths))]
     state = _begin(network, source, lengths, beam)
     last = torch.full((len(lengths) * beam,), END)
+    strength = strength if beam > 1 else 0.0
     most = penalty(length, strength)
     for n in range(1, length + 1):
         a, states, _ = network.decode(state.memory, state.states, last[None])
         scores = network.log_probabilities(a[0]).view(*state.total.shape, -1)
         scores[..., list(without)] = -torch.inf
         total = state.total[..., None] + scores
-        _collect(ended, state, total[..., END], beam, penalty(n, strength))
-        total[..., END] = -torch.inf
-        state = _chosen(state._replace(states=states), total)
+        state = _longer(ended, state._replace(states=states), total, penalty(n, strength))
         if n == length:
             break
         # Log p only falls, so that this is the most that a beginning can come to.
@@ -141,36 +141,41 @@ def _begin(network: Seq2SeqNetwork, source: Tensor, lengths: Tensor, beam: int) 
     )  # fmt: skip
 
 
-def _collect(
-    ended: list[list[Guess]], state: _Beam, total: Tensor, beam: int, divisor: float
-) -> None:
-    """Put what ends here, with log p [B, K], among what ended before; the best stay."""
-    for number, sums, lines in zip(
-        state.number.tolist(), total.tolist(), state.tokens, strict=True
-    ):
-        held = ended[number]
-        for k, value in enumerate(sums):
-            if value == -torch.inf or (len(held) == beam and value / divisor <= held[-1].score):
-                continue
-            held.append(Guess(tuple(lines[k].tolist()), value, value / divisor))
-            held.sort(key=lambda guess: -guess.score)
-            del held[beam:]
+def _longer(ended: list[list[Guess]], state: _Beam, total: Tensor, divisor: float) -> _Beam:
+    """The best beginnings that are longer by one token.
 
-
-def _chosen(state: _Beam, total: Tensor) -> _Beam:
-    """The best beginnings that are longer by one token, of log p [B, K, V]."""
+    Args:
+        ended: of each source, what ended so far, at most K; the best of the new ends go there.
+        state: the beginnings.
+        total: log p of each with each token after it, [B, K, V].
+        divisor: by which log p of what ends here is compared.
+    """
     B, K, V = total.shape
-    best = total.flatten(1).topk(K)
+    # Of 2K the best, at most K end, so that K are left to go on with.
+    best = total.flatten(1).topk(min(2 * K, K * V))
     parent, token = best.indices // V, best.indices % V
+    ends = token == END
+    for b, rank in ends[:, :K].nonzero().tolist():
+        value = float(best.values[b, rank])
+        line = tuple(state.tokens[b, parent[b, rank]].tolist())
+        _keep(ended[int(state.number[b])], Guess(line, value, value / divisor), K)
+    going = best.values.masked_fill(ends, -torch.inf).topk(K)
+    parent, token = (t.gather(1, going.indices) for t in (parent, token))
     rows = (torch.arange(B)[:, None] * K + parent).flatten()
+    lines = state.tokens.gather(1, parent[..., None].expand(-1, -1, state.tokens.shape[2]))
     return state._replace(
         states=[{k: s[rows] for k, s in layer.items()} for layer in state.states],
-        total=best.values,
-        tokens=torch.cat(
-            [state.tokens.gather(1, parent[..., None].expand(-1, -1, state.tokens.shape[2])),
-             token[..., None]], -1,
-        ),
-    )  # fmt: skip
+        total=going.values,
+        tokens=torch.cat([lines, token[..., None]], -1),
+    )
+
+
+def _keep(held: list[Guess], guess: Guess, beam: int) -> None:
+    """Put a guess among the best ones of its source."""
+    if guess.log_probability > -torch.inf:
+        held.append(guess)
+        held.sort(key=lambda g: -g.score)
+        del held[beam:]
 
 
 def _unfinished(tokens: Tensor, total: Tensor, divisor: float) -> list[Guess]:
