@@ -135,8 +135,10 @@ def _copied(
     known: dict[str, int] = {}
     found = list(lines)
     for row, k in enumerate(some):
-        # The end of the source is no word.
-        places = weights[row, :, : len(texts[row])].argmax(-1).tolist()
+        # What is unknown there stands for what is unknown here, if there is any. The end is no word.
+        unknown = torch.from_numpy(rows[k] == UNKNOWN)
+        open_ = unknown if unknown.any() else torch.ones_like(unknown)
+        places = weights[row, :, : len(open_)].masked_fill(~open_, -1).argmax(-1).tolist()
         line = list(lines[k])
         for t, token in enumerate(line):
             if token == UNKNOWN:

@@ -44,8 +44,9 @@ class Seq2Seq(Estimator):
         target: the same for targets.
         vocabulary: V of each side at most, the two special tokens included; None for all.
         min_count: tokens that come less often in the training part are unknown.
-        copy: whether an unknown token of the output becomes the token of the source that was
-            looked at most (Luong et al. 2015); otherwise it is never said.
+        copy: whether an unknown token of the output becomes the unknown token of the source that
+            was looked at most, or the token of any kind if none is unknown (after Luong et al.,
+            "Addressing the rare word problem", 2015); otherwise it is never said.
         cell: the name of any cell.
         hidden_size: units of the decoder's layers, and of each direction of the encoder's;
             ``(256, 128)`` for two layers.
