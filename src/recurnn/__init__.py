@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recurnn.models import (
         Forecaster,
         LanguageModel,
+        Seq2Seq,
         SequenceClassifier,
         SequenceRegressor,
     )
@@ -30,6 +31,7 @@ __all__ = [
     "stepper",
     "explain",
     "Forecaster",
+    "Seq2Seq",
     "SequenceClassifier",
     "SequenceRegressor",
     "GradientClip",
@@ -41,10 +43,12 @@ __all__ = [
     "__version__",
 ]
 
+_MODELS = ("Forecaster", "LanguageModel", "Seq2Seq", "SequenceClassifier", "SequenceRegressor")
+
 
 def __getattr__(name: str) -> Any:
     # Whoever wants a layer does not wait for pandas, statsmodels and scikit-learn.
-    if name in ("Forecaster", "LanguageModel", "SequenceClassifier", "SequenceRegressor"):
+    if name in _MODELS:
         from recurnn import models
 
         return getattr(models, name)

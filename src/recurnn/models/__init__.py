@@ -10,12 +10,14 @@ from recurnn.models.forecaster import Forecaster
 from recurnn.models.language import LanguageModel
 
 if TYPE_CHECKING:
+    from recurnn.models.seq2seq.model import Seq2Seq
     from recurnn.models.sequence_classifier import SequenceClassifier
     from recurnn.models.sequence_regressor import SequenceRegressor
 
 __all__ = [
     "Forecaster",
     "LanguageModel",
+    "Seq2Seq",
     "SequenceClassifier",
     "SequenceRegressor",
     "Row",
@@ -25,6 +27,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Whoever forecasts does not wait for scikit-learn.
+    if name == "Seq2Seq":
+        from recurnn.models.seq2seq.model import Seq2Seq
+
+        return Seq2Seq
     if name == "SequenceClassifier":
         from recurnn.models.sequence_classifier import SequenceClassifier
 
