@@ -189,14 +189,21 @@ def _choose_saved(step: Step, backward: Backward, forward: list[Value]) -> list[
             return False
         return all(can_make(a) for a in value.args)
 
-    def numbers(value: Value) -> set[Value] | None:
-        """The numbers of a row with which a value can be made; None if there are none such."""
-        if can_make(value):
-            return set()
-        if value.width == "1":
-            return {value}
-        found = [numbers(a) for a in value.args] if value.op in OPS else [None]
-        return None if None in found else {n for some in found for n in some or ()}
+    def numbers(value: Value) -> set[Value]:
+        """The numbers of a row with which a value can be made; none if it cannot be made so."""
+        found: set[Value] = set()
+        seen: set[Value] = set()
+        queue = [value]
+        while queue:
+            v = queue.pop()
+            if v in seen or can_make(v):
+                continue
+            seen.add(v)
+            if v.width != "1" and v.op not in OPS:
+                return set()
+            found |= {v} if v.width == "1" else set()
+            queue += () if v.width == "1" else v.args
+        return found
 
     for value in sorted(needed, key=lambda v: v.index):
         if not can_make(value):
