@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import recurnn
 from problems import KINDS, normal
 from recurnn import Subject, cells, insight, nn
 from recurnn.insight.decay import fit_decay

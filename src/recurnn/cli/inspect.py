@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -42,6 +42,13 @@ def inspect(
     rows: Annotated[int, typer.Option(help="Rows of data to look at.")] = 32,
     steps: Annotated[int, typer.Option(help="--compare: steps of a sequence.")] = 100,
     updates: Annotated[int, typer.Option(help="--compare: updates of the weights.")] = 500,
+    start: Annotated[
+        str,
+        typer.Option(help="--compare: gates that keep start open (chrono) or as usual (cell)."),
+    ] = "chrono",
+    recurrent_scale: Annotated[
+        float, typer.Option(help="--compare: the recurrent matrices times this, before training.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(help="--compare: of weights and data.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
 ) -> None:
@@ -53,7 +60,8 @@ def inspect(
         check_free(out, overwrite=overwrite)
     console = Console(stderr=True, highlight=False)
     if compare is not None:
-        _compare([compare, *names], console, out, figures, steps=steps, updates=updates, seed=seed)
+        _compare([compare, *names], console, out, figures, steps=steps, updates=updates,
+                 start=start, recurrent_scale=recurrent_scale, seed=seed)  # fmt: skip
         return
     if len(names) != 1:
         raise ConfigError(
@@ -90,13 +98,12 @@ def _inspect(
 
 
 def _compare(
-    names: list[str], console: Console, out: Path | None, figures: Path | None, *, steps: int,
-    updates: int, seed: int,
-) -> None:  # fmt: skip
+    names: list[str], console: Console, out: Path | None, figures: Path | None, **options: Any
+) -> None:
     from recurnn.insight.comparison import compare
 
     with console.status("training") as status:
-        found = compare(names, steps=steps, updates=updates, seed=seed, watch=status.update)
+        found = compare(names, watch=status.update, **options)
     head, rows = found.table()
     typer.echo(_aligned([head, *([str(v) for v in row] for row in rows)]))
     if figures is not None:
