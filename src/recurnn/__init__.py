@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         LanguageModel,
         SequenceClassifier,
         SequenceRegressor,
+        SequenceTagger,
     )
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ __all__ = [
     "Forecaster",
     "SequenceClassifier",
     "SequenceRegressor",
+    "SequenceTagger",
     "GradientClip",
     "LanguageModel",
     "GradientNorms",
@@ -41,10 +43,14 @@ __all__ = [
     "__version__",
 ]
 
+_MODELS = (
+    "Forecaster", "LanguageModel", "SequenceClassifier", "SequenceRegressor", "SequenceTagger",
+)  # fmt: skip
+
 
 def __getattr__(name: str) -> Any:
     # Whoever wants a layer does not wait for pandas, statsmodels and scikit-learn.
-    if name in ("Forecaster", "LanguageModel", "SequenceClassifier", "SequenceRegressor"):
+    if name in _MODELS:
         from recurnn import models
 
         return getattr(models, name)

@@ -35,8 +35,8 @@ def message(kind: type[RecurnnError], call, *args, **options) -> str:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"pooling": "maxx"}, "pooling: there is no 'maxx'.\n  Known: last, mean, max, attention. "
-                              "Did you mean 'max'?"),
+        ({"pooling": "maxx"}, "pooling: there is no 'maxx'.\n  Known: None, last, mean, max, "
+                              "attention, flat. Did you mean 'max'?"),
         ({"cell": "lsmt"},
          "cell: there is no 'lsmt'.\n  Known: lstm, gru, elman. Did you mean 'lstm'?"),
         ({"tokens": "word"}, "tokens: there is no 'word'.\n  Known: None, characters, words. "
@@ -156,6 +156,16 @@ def test_sequences_of_another_kind(fitted):
     assert message(ShapeError, fitted.predict, np.ones((2, 3, 2))) == (
         "The sequences do not fit the model.\n"
         "  They have C = 2 channels; it was fitted on sequences with C = 1."
+    )
+
+
+def test_longer_than_what_was_fitted_on():
+    model = classifier().fit([[1.0, 2, 3], [3.0, 2, 1]] * 2, Y)
+    assert model.predict([[1.0, 2.0]]).shape == (1,)
+    assert message(DataError, model.predict, [X[0], X[1]]) == (
+        "X[1] is longer than the sequences that the model was fitted on.\n  It has 4 steps, they "
+        "had 3 at most; with pooling='flat' each step has its own place.\n  Cut it, or fit with "
+        "another pooling."
     )
 
 

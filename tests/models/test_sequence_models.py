@@ -24,7 +24,7 @@ from recurnn.errors import NotFittedError
 from recurnn.models.sequence_classifier import WeightedCrossEntropy
 from recurnn.models.sequence_comparison import Scored, verdict
 from recurnn.models.sequence_network import POOLINGS, SequenceNetwork
-from recurnn.models.sequence_preparation import by_length, parts_of
+from recurnn.models.sequence_preparation import by_length, parts_of, settled
 
 SMALL = {"hidden_size": 5, "epochs": 2}
 
@@ -43,7 +43,9 @@ def ramps(n: int = 40, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
 
 def network(pooling: str, **more: object) -> SequenceNetwork:
     torch.manual_seed(3)
-    return SequenceNetwork(inputs=2, outputs=3, hidden_sizes=(4, 3), pooling=pooling, **more).eval()
+    return SequenceNetwork(
+        inputs=2, outputs=3, hidden_sizes=(4, 3), pooling=pooling, steps=6, **more
+    ).eval()
 
 
 @pytest.mark.parametrize("bidirectional", [True, False])
@@ -66,6 +68,9 @@ def test_the_poolings_are_what_they_are_called():
     torch.testing.assert_close(pooled["mean"][1], h[1, :3].mean(0))
     torch.testing.assert_close(pooled["max"][1], h[1, :3].amax(0))
     torch.testing.assert_close(pooled["last"][1], torch.cat([last[0, 1], last[1, 1]]))
+    assert pooled["flat"].shape == (2, 6 * 6)
+    assert torch.equal(pooled["flat"][1].view(6, 6)[:3], h[1, :3])
+    assert not pooled["flat"][1].view(6, 6)[3:].any()
     attention = network("attention").attention
     scores = [attention.score(torch.tanh(attention.hidden(h[1, t]))) for t in range(3)]
     weights = torch.softmax(torch.cat(scores), 0)
@@ -106,6 +111,19 @@ def test_texts_and_tokens():
     tokens = recurnn.SequenceClassifier(hidden_size=8, epochs=20, learning_rate=0.02)
     tokens.fit([list(t) for t in x], y)
     assert np.array_equal(tokens.predict_proba([["a"]]), model.predict_proba(["a"]))
+
+
+def test_sequences_of_one_length_have_places_and_few_are_regularised_more():
+    equal, unequal = [[1.0, 2, 3]] * 8, [[1.0, 2, 3]] * 7 + [[1.0]]
+    y = [0, 1] * 4
+    model = recurnn.SequenceClassifier(**SMALL).fit(equal, y)
+    assert model._settled == {"pooling": "flat", "dropout": 0.5, "steps": 3}
+    assert model.get_params()["pooling"] is None
+    assert recurnn.SequenceClassifier(**SMALL).fit(unequal, y)._settled["pooling"] == "mean"
+    many = settled(model._options(), [101] * 5000)
+    assert many == {"pooling": "mean", "dropout": 0.2, "steps": 101}
+    given = recurnn.SequenceClassifier(pooling="max", dropout=0.1, **SMALL).fit(equal, y)
+    assert given._settled == {"pooling": "max", "dropout": 0.1, "steps": 3}
 
 
 def test_rare_tokens_of_the_validation_part_are_unknown():
@@ -204,7 +222,9 @@ def test_training_goes_on_where_it_stood(tmp_path):
 
 def test_a_model_loaded_by_another_process_says_the_same(tmp_path):
     x, y = ["ab", "ba", "cd", "dc"] * 4, [3, 3, 7, 7] * 4
-    model = recurnn.SequenceClassifier(class_weight={3: 1.0, 7: 2.0}, **SMALL).fit(x, y)
+    model = recurnn.SequenceClassifier(class_weight={3: 1.0, 7: 2.0}, pooling="mean", **SMALL).fit(
+        x, y
+    )
     model.compare(x, y)
     model.save(tmp_path / "m")
     code = (

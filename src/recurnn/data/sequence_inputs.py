@@ -171,3 +171,11 @@ def _numbers(source: Any, where: Callable[[int], str]) -> Numbers:
 
 def _channels(count: int) -> str:
     return f"{count} channel{'' if count == 1 else 's'}"
+
+
+def ragged(rows: Sequence[Any]) -> NDArray[Any]:
+    """Lists of unequal length as an array of objects, [N]."""
+    found = np.empty(len(rows), dtype=object)
+    for i, row in enumerate(rows):
+        found[i] = row
+    return found

@@ -12,12 +12,14 @@ from recurnn.models.language import LanguageModel
 if TYPE_CHECKING:
     from recurnn.models.sequence_classifier import SequenceClassifier
     from recurnn.models.sequence_regressor import SequenceRegressor
+    from recurnn.models.sequence_tagger import SequenceTagger
 
 __all__ = [
     "Forecaster",
     "LanguageModel",
     "SequenceClassifier",
     "SequenceRegressor",
+    "SequenceTagger",
     "Row",
     "NotFittedError",
 ]
@@ -33,4 +35,8 @@ def __getattr__(name: str) -> Any:
         from recurnn.models.sequence_regressor import SequenceRegressor
 
         return SequenceRegressor
+    if name == "SequenceTagger":
+        from recurnn.models.sequence_tagger import SequenceTagger
+
+        return SequenceTagger
     raise AttributeError(f"module 'recurnn.models' has no attribute {name!r}")

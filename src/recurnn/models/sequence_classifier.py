@@ -35,8 +35,11 @@ class SequenceClassifier(ClassifierMixin, SequenceModel):  # type: ignore[misc]
         num_layers: L, layers of `hidden_size` each.
         bidirectional: whether the sequence is also read from its end.
         pooling: what is made of the outputs of all steps: ``"last"`` (what each direction ends
-            with), ``"mean"``, ``"max"`` or ``"attention"`` (Yang et al. 2016).
-        dropout: share of the embedding's and of each layer's outputs that training zeroes.
+            with), ``"mean"``, ``"max"``, ``"attention"`` (Yang et al. 2016), or ``"flat"`` (side
+            by side: every step has its own place). By default ``"flat"`` where all sequences are
+            of one length of at most 100, else ``"mean"``.
+        dropout: share of the embedding's and of each layer's outputs that training zeroes; by
+            default .5 for fewer than 5,000 sequences, else .2.
         embedding_size: of a token.
         scale: ``"standard"`` (each channel by its mean and deviation on the training part) or
             ``"none"``.
@@ -86,8 +89,8 @@ class SequenceClassifier(ClassifierMixin, SequenceModel):  # type: ignore[misc]
         hidden_size: int | Sequence[int] = 64,
         num_layers: int = 1,
         bidirectional: bool = True,
-        pooling: str = "mean",
-        dropout: float = 0.0,
+        pooling: str | None = None,
+        dropout: float | None = None,
         embedding_size: int = 32,
         scale: str = "standard",
         max_length: int | None = None,

@@ -16,25 +16,23 @@ SCALES = ("standard", "none")
 
 
 @dataclass(frozen=True)
-class SequenceOptions(ModelOptions):
-    """What a `SequenceClassifier` or a `SequenceRegressor` is told; their docstrings say what
-    each option means.
+class ReaderOptions(ModelOptions):
+    """What every model that reads whole sequences is told.
 
     Raises:
         ConfigError: an option has a value that it cannot have.
     """
 
     tokens: str | None = None
+    dropout: float | None = None  # type: ignore[assignment]
     bidirectional: bool = True
-    pooling: str = "mean"
     embedding_size: int = 32
     scale: str = "standard"
     max_length: int | None = None
     validation: float = 0.1
-    class_weight: str | Mapping[Any, float] | None = None
 
     def __post_init__(self) -> None:
-        for name, known in (("tokens", TOKENS), ("pooling", POOLINGS), ("scale", SCALES)):
+        for name, known in (("tokens", TOKENS), ("scale", SCALES)):
             if getattr(self, name) not in known:
                 raise one_of(name, getattr(self, name), [str(k) for k in known])
         whole(self, "embedding_size", 1)
@@ -43,6 +41,50 @@ class SequenceOptions(ModelOptions):
             raise ConfigError(
                 f"validation is {self.validation!r}; expected a share of at least 0 and below 1."
             )
+        super().__post_init__()
+
+    def _check_dropout(self) -> None:
+        if self.dropout is not None:  # else it is chosen by the number of sequences
+            super()._check_dropout()
+
+
+@dataclass(frozen=True)
+class TaggerOptions(ReaderOptions):
+    """What a `SequenceTagger` is told; its docstring says what each option means.
+
+    Raises:
+        ConfigError: an option has a value that it cannot have.
+    """
+
+    dropout: float = 0.0
+    crf: bool = False
+    letter_size: int = 0
+    word_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        whole(self, "letter_size", 0)
+        if not isinstance(self.word_dropout, (int, float)) or not 0 <= self.word_dropout < math.inf:
+            raise ConfigError(
+                f"word_dropout is {self.word_dropout!r}; expected a number of at least 0."
+            )
+        super().__post_init__()
+
+
+@dataclass(frozen=True)
+class SequenceOptions(ReaderOptions):
+    """What a `SequenceClassifier` or a `SequenceRegressor` is told; their docstrings say what
+    each option means.
+
+    Raises:
+        ConfigError: an option has a value that it cannot have.
+    """
+
+    pooling: str | None = None
+    class_weight: str | Mapping[Any, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.pooling not in (None, *POOLINGS):
+            raise one_of("pooling", self.pooling, ["None", *POOLINGS])
         self._check_weights()
         super().__post_init__()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from recurnn.data.sequence_inputs import Inputs
 from recurnn.errors import DataError, ShapeError
 
 _STEPS = 200_000  # of a batch, padding included, when nothing is trained
+_FLAT = 100  # most steps that get places of their own, where all sequences are of one length
+_FEW = 5000  # sequences below which more is dropped
 
 
 def parts_of(groups: NDArray[Any], share: float, seed: int) -> tuple[list[int], list[int]]:
@@ -84,6 +86,26 @@ def scaling(training: Inputs) -> tuple[Tensor, Tensor]:
 def batch_size(count: int) -> int:
     """About a fiftieth of the sequences, as a power of two from 16 to 128."""
     return int(2 ** min(7, max(4, round(math.log2(count / 50)))))
+
+
+def settled(options: Any, lengths: Sequence[int]) -> dict[str, Any]:
+    """What was left open in the options, by the sequences that are fitted on.
+
+    Args:
+        options: of the model.
+        lengths: of all sequences, [N].
+
+    Returns:
+        ``pooling``, ``dropout`` and ``steps``, the length of the longest.
+    """
+    steps = max(lengths)
+    pooling = getattr(options, "pooling", None)
+    if pooling is None:
+        pooling = "flat" if min(lengths) == steps <= _FLAT else "mean"
+    dropout = options.dropout
+    if dropout is None:
+        dropout = 0.5 if len(lengths) < _FEW else 0.2
+    return {"pooling": pooling, "dropout": dropout, "steps": steps}
 
 
 def plain(value: Any) -> Any:
