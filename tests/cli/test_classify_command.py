@@ -156,8 +156,8 @@ def test_errors_name_the_line_and_leave_nothing(texts, trained, tmp_path, capsys
     bad = tmp_path / "bad.tsv"
     bad.write_text(texts.read_text() + "abc\tnew\n")
     assert failing(capsys, "eval", trained, bad) == (
-        f"error: {bad}: the sequence at line 61 has the class 'new', which the model was not "
-        "trained on.\n  It knows: low, up.\n"
+        f"error: {bad}: the sequence at line 61 has the class 'new', which the training part "
+        "has not.\n  It has: low, up.\n"
     )
     csv = tmp_path / "nan.csv"
     csv.write_text("1,2,3,a\n1,,3,b\n1,2,4,a\n1,2,3,b\n")

@@ -84,7 +84,7 @@ def taggers(*, tokens: bool) -> dict[str, Any]:
         return {
             WORD: MostFrequentTag(by_word=True),
             NEIGHBOURS: StepByStep(
-                SGDClassifier(loss="log_loss", alpha=1e-6, max_iter=10, random_state=0), neighbours
+                SGDClassifier(loss="log_loss", alpha=1e-6, max_iter=5, random_state=0), neighbours
             ),
         }
     mlp = MLPClassifier((128,), early_stopping=True, max_iter=50, random_state=0)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from recurnn.cli import cells, classify, data, forecast, inspect, lm, show, tasks
+from recurnn.cli import cells, classify, data, forecast, inspect, lm, show, tag, tasks
 from recurnn.errors import RecurnnError
 from recurnn.training import is_main
 
@@ -29,6 +29,7 @@ app.command("tasks")(tasks.tasks)
 app.add_typer(data.app, name="data")
 app.add_typer(lm.app, name="lm")
 app.add_typer(classify.app, name="classify")
+app.add_typer(tag.app, name="tag")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

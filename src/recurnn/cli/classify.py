@@ -134,6 +134,8 @@ def train(
     numeric = _is_numeric(found.labels, notes) if regress is None else regress
     model = _model(settings, numeric=numeric)
     fitting, tested, note = _parts(found, test, numeric=numeric, seed=settings.get("seed", 0))
+    if not numeric:
+        _check_classes(fitting.labels, tested)
     for part in (fitting, tested):
         as_inputs(part.sequences, tokens=tokens, max_length=max_length, where=part.where)
     model.fit(
@@ -142,7 +144,6 @@ def train(
     )  # fmt: skip
     if not is_main():
         return
-    _check_classes(model, tested)
     model.compare(tested.sequences, tested.labels)
     _report(console, model, tested)
     _write(model, tested, found.roles, out, overwrite=overwrite)
@@ -167,7 +168,8 @@ def evaluate(
     found = l.of_part(read_labelled(data, roles), part)
     l.tell(console, found.notes)
     _check_sequences(loaded, found)
-    _check_classes(loaded, found)
+    if isinstance(loaded, SequenceClassifier):
+        _check_classes(loaded.classes_, found)
     loaded.compare(found.sequences, found.labels, baselines=False)
     _report(console, loaded, found)
 
@@ -253,17 +255,15 @@ def _check_sequences(model: AnyModel, data: Labelled) -> None:
     as_inputs(data.sequences, max_length=options["max_length"], where=data.where)
 
 
-def _check_classes(model: AnyModel, data: Labelled) -> None:
-    """Name the line of a class that the model does not know."""
-    if not isinstance(model, SequenceClassifier):
-        return
+def _check_classes(classes: Any, data: Labelled) -> None:
+    """Name the line of a class that the model is not, or was not, trained on."""
     assert data.labels is not None
-    known = {plain(k) for k in model.classes_}
+    known = sorted({plain(k) for k in classes})
     for i, label in enumerate(data.labels):
         if plain(label) not in known:
             raise DataError(
-                f"{data.where(i)} has the class {plain(label)!r}, which the model was not trained "
-                f"on.\n  It knows: {', '.join(str(k) for k in model.classes_[:_SHOWN])}."
+                f"{data.where(i)} has the class {plain(label)!r}, which the training part has not."
+                f"\n  It has: {', '.join(str(k) for k in known[:_SHOWN])}."
             )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -85,9 +85,10 @@ def _conll(path: Path, roles: Roles, *, needed: bool) -> Labelled:
     )  # fmt: skip
 
 
-def _sentences(path: Path) -> Any:
+def _sentences(path: Path) -> Iterator[list[tuple[int, list[str]]]]:
     """For each sentence its words: line and columns."""
     sentence: list[tuple[int, list[str]]] = []
+    width = 0
     for number, line in numbered_lines(path):
         if not line.strip():
             if sentence:
@@ -95,9 +96,12 @@ def _sentences(path: Path) -> Any:
             sentence = []
             continue
         tabs = "\t" in line
-        if (line.startswith("#") and not tabs and " " in line) or line.startswith(_DOCUMENT):
+        fields = line.rstrip("\t ").split("\t") if tabs else line.split()
+        # A line that begins so is a comment, unless it has the columns of a word.
+        if fields[0] == _DOCUMENT or (line.startswith("#") and not tabs and len(fields) != width):
             continue
-        sentence.append((number, line.rstrip("\t ").split("\t") if tabs else line.split()))
+        width = width or len(fields)
+        sentence.append((number, fields))
     if sentence:
         yield sentence
 

@@ -40,6 +40,8 @@ class SequenceClassifier(ClassifierMixin, SequenceModel):  # type: ignore[misc]
             of one length of at most 100, else ``"mean"``.
         dropout: share of the embedding's and of each layer's outputs that training zeroes; by
             default .5 for fewer than 5,000 sequences, else .2.
+        token_dropout: share of the tokens that training takes for the unknown one, so that this
+            one is learned too.
         embedding_size: of a token.
         scale: ``"standard"`` (each channel by its mean and deviation on the training part) or
             ``"none"``.
@@ -91,6 +93,7 @@ class SequenceClassifier(ClassifierMixin, SequenceModel):  # type: ignore[misc]
         bidirectional: bool = True,
         pooling: str | None = None,
         dropout: float | None = None,
+        token_dropout: float = 0.1,
         embedding_size: int = 32,
         scale: str = "standard",
         max_length: int | None = None,

@@ -261,6 +261,7 @@ class SequenceModel(SequenceTarget, BaseEstimator):  # type: ignore[misc]
                 cell=o.cell,
                 hidden_sizes=o.hidden_sizes,
                 bidirectional=o.bidirectional,
+                token_dropout=o.token_dropout,
                 **self._settled,
             )
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recurnn.data.vocabulary import UNKNOWN
 from recurnn.models.options import LAYERS
 from recurnn.nn import Dropout
 
@@ -46,6 +47,8 @@ class SequenceNetwork(nn.Module):
         hidden_sizes: units of each layer and direction, the lowest first.
         bidirectional: whether each layer also reads from the end.
         dropout: share of the embedding's and of each layer's outputs that training zeroes.
+        token_dropout: share of the tokens that training takes for the unknown one, so that this
+            one is learned too.
         pooling: ``"last"`` (what each direction ends with), ``"mean"``, ``"max"``,
             ``"attention"``, or ``"flat"`` (the outputs of all steps side by side).
         steps: most of a sequence, for ``"flat"``.
@@ -69,6 +72,7 @@ class SequenceNetwork(nn.Module):
         hidden_sizes: Sequence[int] = (64,),
         bidirectional: bool = True,
         dropout: float = 0.0,
+        token_dropout: float = 0.0,
         pooling: str = "mean",
         steps: int = 1,
     ) -> None:
@@ -87,6 +91,7 @@ class SequenceNetwork(nn.Module):
             for i, o in pairwise(sizes)
         )
         self.dropout = Dropout(dropout)
+        self.token_dropout = token_dropout
         self.pooling = pooling
         self.attention = Attention(sizes[-1]) if pooling == "attention" else None
         self.steps = steps if pooling == "flat" else 1
@@ -95,6 +100,10 @@ class SequenceNetwork(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Read x [B, T, C], or tokens [B, T], of these lengths [B]: [B, outputs]."""
         if self.embedding is not None:
+            if self.training and self.token_dropout:
+                x = x.masked_fill(
+                    torch.rand(x.shape, device=x.device) < self.token_dropout, UNKNOWN
+                )
             h = self.dropout(self.embedding(x))
         else:
             h = (x - self.shift) / self.scale

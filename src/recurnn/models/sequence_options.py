@@ -69,6 +69,9 @@ class TaggerOptions(ReaderOptions):
             )
         super().__post_init__()
 
+    def _check_dropout(self) -> None:
+        ModelOptions._check_dropout(self)
+
 
 @dataclass(frozen=True)
 class SequenceOptions(ReaderOptions):
@@ -80,11 +83,17 @@ class SequenceOptions(ReaderOptions):
     """
 
     pooling: str | None = None
+    token_dropout: float = 0.0
     class_weight: str | Mapping[Any, float] | None = None
 
     def __post_init__(self) -> None:
         if self.pooling not in (None, *POOLINGS):
             raise one_of("pooling", self.pooling, ["None", *POOLINGS])
+        share = self.token_dropout
+        if not isinstance(share, (int, float)) or not 0 <= share < 1:
+            raise ConfigError(
+                f"token_dropout is {share!r}; expected a share of at least 0 and below 1."
+            )
         self._check_weights()
         super().__post_init__()
 

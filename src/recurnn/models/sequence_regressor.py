@@ -58,6 +58,7 @@ class SequenceRegressor(RegressorMixin, SequenceModel):  # type: ignore[misc]
         bidirectional: bool = True,
         pooling: str | None = None,
         dropout: float | None = None,
+        token_dropout: float = 0.1,
         embedding_size: int = 32,
         scale: str = "standard",
         max_length: int | None = None,

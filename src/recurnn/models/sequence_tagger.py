@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
+from sklearn.metrics import confusion_matrix, f1_score
 from torch import Tensor
 
 from recurnn.baselines.tags import taggers
@@ -143,6 +144,16 @@ class SequenceTagger(SequenceModel):
         true = self._checked(y, X)
         wrong = sum(int((a != np.asarray(b)).sum()) for a, b in zip(found, true, strict=True))
         return 1 - wrong / sum(map(len, true))
+
+    def confusion(self, X: Any, y: Any) -> pd.DataFrame:
+        """How often a step of each tag (row) was given each tag (column)."""
+        inputs = self._again(X)
+        true = [str(tag) for tags in self._checked(y, inputs) for tag in tags]
+        found = np.concatenate(list(self._predicted(self._outputs(inputs)))).astype(str)
+        known = [str(k) for k in self.classes_]
+        names = [*known, *sorted(set(true) - set(known))]
+        counts = confusion_matrix(true, found, labels=names)
+        return pd.DataFrame(counts, index=pd.Index(names, name="true"), columns=names)
 
     def _options(self) -> TaggerOptions:
         return TaggerOptions(**self.get_params(deep=False))
