@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import recurnn
 from recurnn.errors import ConfigError, DataError, ModelFolderError, RecurnnError, ShapeError
@@ -47,6 +48,11 @@ def message(kind: type[RecurnnError], call, *args, **options) -> str:
         ({"embedding_size": 0}, "embedding_size is 0; expected a whole number of at least 1."),
         ({"class_weight": 3}, "class_weight is 3; expected 'balanced', None, or a weight for each "
                               "class: {'yes': 2.0, 'no': 1.0}."),
+        ({"threshold": "f2"}, "threshold: there is no 'f2'.\n  Known: f1, balanced. Did you mean "
+                              "'f1'?"),
+        ({"threshold": 2}, "threshold is 2; expected a probability, or 'f1'."),
+        ({"token_dropout": 1},
+         "token_dropout is 1; expected a share of at least 0 and below 1."),
         ({"class_weight": {"a": -1}},
          "class_weight of 'a' is -1; expected a number above 0."),
     ],
@@ -70,7 +76,7 @@ def test_the_regressors_loss():
         (DataError, [X[0], [], X[1], X[2]],
          "X[1] is empty.\n  A sequence has one step or more: leave it out."),
         (DataError, [X[0], [1.0, np.nan], X[1], X[2]],
-         "X[1] holds what is not a finite number.\n  Step 1, channel 0 is nan. Fill it, or leave "
+         "X[1] holds what is not a finite number.\n  Step 1, channel 0 is NaN. Fill it, or leave "
          "the sequence out."),
         (ShapeError, [np.ones((3, 2)), np.ones((3, 2)), np.ones((4, 1)), np.ones((3, 2))],
          "X[2] does not fit the others.\n  It has 1 channel; X[0] has 2 channels.\n  Give all "
@@ -122,6 +128,30 @@ def test_numbers_are_not_cut_into_words():
 )  # fmt: skip
 def test_classes(kind, y, text):
     assert message(kind, classifier().fit, X, y) == text
+
+
+def test_thresholds():
+    assert message(DataError, classifier(threshold=0.4).fit, X, ["a", "b", "c", "a"]) == (
+        "threshold is 0.4, but there are 3 classes.\n  A threshold is for two; leave it out."
+    )
+    assert message(DataError, classifier(threshold="f1").fit, X, Y) == (
+        "threshold: 'f1' is chosen on the validation part, which has not both classes.\n  It has 0 "
+        "sequences; give more, or a number."
+    )
+
+
+def test_forms_of_scipy_and_complex_numbers():
+    assert message(DataError, classifier().fit, csr_array(np.ones((4, 3))), Y) == (
+        "The sequences are a sparse matrix: sparse input is not supported.\n"
+        "  Give an array: X.toarray()."
+    )
+    assert message(DataError, classifier().fit, np.ones((4, 3)) * 1j, Y) == (
+        "Complex data not supported: X[0] holds complex numbers.\n"
+        "  Give the real and imaginary parts as two channels."
+    )
+    assert message(DataError, classifier().fit, X, None) == (
+        "fit requires y to be passed, but the target y is None."
+    )
 
 
 def test_a_class_without_a_weight():

@@ -68,13 +68,19 @@ OneWay = Annotated[
 EmbeddingSize = Annotated[int | None, l.option(_NET, "Of a token.")]
 Scale = Annotated[str | None, l.option(_NET, "Of the channels: standard or none (standard).")]
 ClassWeight = Annotated[str | None, l.option(_FIT, "balanced: all classes count alike.")]
+Threshold = Annotated[
+    str | None,
+    l.option(_FIT, "Of two classes: a probability, or f1 or balanced: chosen on validation data."),
+]
+TokenDropout = Annotated[float | None, l.option(_NET, "Share of tokens unseen in training (0.1).")]
 Model = Annotated[Path, typer.Argument(help="Folder that `recurnn classify train` wrote.")]
 File = Annotated[Path, typer.Argument(help="File of sequences, as the model was trained on.")]
 
 _OF_THE_MODEL = (
     "tokens", "max_length", "cell", "hidden_size", "num_layers", "bidirectional", "pooling",
-    "dropout", "embedding_size", "scale", "class_weight", "optimizer", "learning_rate", "schedule",
-    "batch_size", "epochs", "patience", "clip", "validation", "seed",
+    "dropout", "token_dropout", "embedding_size", "scale", "class_weight", "threshold",
+    "optimizer", "learning_rate", "schedule", "batch_size", "epochs", "patience", "clip",
+    "validation", "seed",
 )  # fmt: skip
 
 AnyModel = SequenceClassifier | SequenceRegressor
@@ -100,9 +106,11 @@ def train(
     bidirectional: OneWay = None,
     pooling: Pooling = None,
     dropout: o.Dropout = None,
+    token_dropout: TokenDropout = None,
     embedding_size: EmbeddingSize = None,
     scale: Scale = None,
     class_weight: ClassWeight = None,
+    threshold: Threshold = None,
     optimizer: o.Optimizer = None,
     learning_rate: o.LearningRate = None,
     schedule: o.Schedule = None,
@@ -119,6 +127,8 @@ def train(
     """Train a recurrent network on labelled sequences and compare it with simple baselines."""
     given = {k: v for k, v in locals().items() if k in _OF_THE_MODEL and v is not None}
     settings = o.settings(None, given) | {k: v for k, v in given.items() if k == "scale"}
+    if threshold is not None and threshold.replace(".", "", 1).isdigit():
+        settings["threshold"] = float(threshold)
     saves = o.saves(checkpoints, resume=resume)
     SequenceClassifier(**settings)  # bad options are told before anything is read
     check_free(out, overwrite=overwrite)
@@ -234,7 +244,9 @@ def _is_numeric(labels: NDArray[Any], notes: list[str]) -> bool:
 def _model(settings: dict[str, Any], *, numeric: bool) -> AnyModel:
     if not numeric:
         return SequenceClassifier(**settings)
-    return SequenceRegressor(**{k: v for k, v in settings.items() if k != "class_weight"})
+    return SequenceRegressor(
+        **{k: v for k, v in settings.items() if k not in ("class_weight", "threshold")}
+    )
 
 
 def _parts(

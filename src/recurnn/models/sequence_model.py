@@ -31,7 +31,7 @@ from recurnn.models.sequence_preparation import (
     scaling,
     settled,
 )
-from recurnn.models.sequence_target import SequenceTarget
+from recurnn.models.sequence_target import SequenceNotFittedError, SequenceTarget
 from recurnn.training import History, Saves, Watch, fit
 from recurnn.training.feeds import Batches
 
@@ -82,12 +82,12 @@ class SequenceModel(SequenceTarget, BaseEstimator):  # type: ignore[misc]
         inputs = as_inputs(X, tokens=options.tokens, max_length=options.max_length)
         y = self._checked(y, inputs)
         self._learn_target(y)
-        parts = parts_of(self._groups(y), options.validation, options.seed)
+        self._settled = settled(options, [len(x) for x in inputs])
+        parts = parts_of(self._groups(y), self._settled["validation"], options.seed)
         training = [inputs[i] for i in parts[0]]
         if self._kind != "numbers":
             self._learn_tokens(training)
         width = inputs[0].shape[1] if isinstance(inputs[0], np.ndarray) else 0
-        self._settled = settled(options, [len(x) for x in inputs])
         network = self._build(len(self._vocabulary) if self._vocabulary else width)
         if not self._vocabulary and options.scale == "standard":
             network.shift, network.scale = scaling(training)  # type: ignore[arg-type]
@@ -111,8 +111,8 @@ class SequenceModel(SequenceTarget, BaseEstimator):  # type: ignore[misc]
         if self._network is None:
             return self.fit(X, y, watch=watch, saves=saves)
         inputs = self._again(X)
-        y, o = self._checked(y, inputs), self._options()
-        parts = parts_of(self._groups(y), o.validation, o.seed)
+        y = self._checked(y, inputs)
+        parts = parts_of(self._groups(y), self._settled["validation"], self._options().seed)
         self._train(self._network, inputs, y, parts, watch, saves)
         return self
 
@@ -237,6 +237,12 @@ class SequenceModel(SequenceTarget, BaseEstimator):  # type: ignore[misc]
     def __sklearn_is_fitted__(self) -> bool:
         return self._network is not None
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = tags.input_tags.three_d_array = True
+        tags.non_deterministic = False
+        return tags
+
     def _options(self) -> Any:
         given = self.get_params(deep=False)
         given.pop("loss", None)
@@ -262,7 +268,7 @@ class SequenceModel(SequenceTarget, BaseEstimator):  # type: ignore[misc]
                 hidden_sizes=o.hidden_sizes,
                 bidirectional=o.bidirectional,
                 token_dropout=o.token_dropout,
-                **self._settled,
+                **{k: self._settled[k] for k in ("pooling", "dropout", "steps")},
             )
 
     def _train(
@@ -285,7 +291,7 @@ class SequenceModel(SequenceTarget, BaseEstimator):  # type: ignore[misc]
         assert train is not None
         self._network, self._seen = network, (inputs, y)  # the summary can be printed from now on
         plan = o.plan(
-            loss=self._loss(y[rows]), bucket=True,
+            loss=self._loss(y[rows]), bucket=True, schedule=self._settled["schedule"],
             batch_size=min(len(rows), o.batch_size or self._default_batch(len(rows))),
         )  # fmt: skip
         try:
@@ -380,7 +386,7 @@ class SequenceModel(SequenceTarget, BaseEstimator):  # type: ignore[misc]
 
     def _fitted(self) -> Any:
         if self._network is None:
-            raise NotFittedError(
+            raise SequenceNotFittedError(
                 f"The {type(self).__name__} is not fitted yet.\n"
                 f"  Call fit(...) first, or {type(self).__name__}.load(...)."
             )

@@ -11,8 +11,10 @@ from recurnn.data.sequence_inputs import TOKENS
 from recurnn.errors import ConfigError, one_of
 from recurnn.models.options import ModelOptions, whole
 from recurnn.models.sequence_network import POOLINGS
+from recurnn.training import Plan
 
 SCALES = ("standard", "none")
+THRESHOLDS = ("f1", "balanced")
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class ReaderOptions(ModelOptions):
     embedding_size: int = 32
     scale: str = "standard"
     max_length: int | None = None
-    validation: float = 0.1
+    validation: float | None = None
+    schedule: str | None = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         for name, known in (("tokens", TOKENS), ("scale", SCALES)):
@@ -37,11 +40,16 @@ class ReaderOptions(ModelOptions):
                 raise one_of(name, getattr(self, name), [str(k) for k in known])
         whole(self, "embedding_size", 1)
         whole(self, "max_length", 1, none=True)
-        if not isinstance(self.validation, (int, float)) or not 0 <= self.validation < 1:
+        share = self.validation
+        if share is not None and (not isinstance(share, (int, float)) or not 0 <= share < 1):
             raise ConfigError(
-                f"validation is {self.validation!r}; expected a share of at least 0 and below 1."
+                f"validation is {share!r}; expected a share of at least 0 and below 1."
             )
         super().__post_init__()
+
+    def plan(self, **more: Any) -> Plan:
+        """How to train, where an open schedule is constant unless `more` says otherwise."""
+        return super().plan(**({"schedule": self.schedule or "constant"} | more))
 
     def _check_dropout(self) -> None:
         if self.dropout is not None:  # else it is chosen by the number of sequences
@@ -85,6 +93,7 @@ class SequenceOptions(ReaderOptions):
     pooling: str | None = None
     token_dropout: float = 0.0
     class_weight: str | Mapping[Any, float] | None = None
+    threshold: str | float | None = None
 
     def __post_init__(self) -> None:
         if self.pooling not in (None, *POOLINGS):
@@ -94,6 +103,11 @@ class SequenceOptions(ReaderOptions):
             raise ConfigError(
                 f"token_dropout is {share!r}; expected a share of at least 0 and below 1."
             )
+        edge = self.threshold
+        if isinstance(edge, str) and edge not in THRESHOLDS:
+            raise one_of("threshold", edge, THRESHOLDS)
+        if edge is not None and not isinstance(edge, str) and not 0 <= edge <= 1:
+            raise ConfigError(f"threshold is {edge!r}; expected a probability, or 'f1'.")
         self._check_weights()
         super().__post_init__()
 
