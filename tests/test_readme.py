@@ -98,7 +98,7 @@ def test_a_command_exists_with_its_options(page: str, line: str) -> None:
         targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M)
         assert words[0] in targets
         return
-    path = words[:2] if words[0] in ("data", "lm") else words[:1]
+    path = words[:2] if words[0] in ("data", "lm", "classify", "tag") else words[:1]
     shown = CliRunner().invoke(app, [*path, "--help"])
     assert shown.exit_code == 0, shown.output
     for option in re.findall(r"--[a-z-]+", " ".join(words)):

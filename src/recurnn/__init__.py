@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Seq2Seq,
         SequenceClassifier,
         SequenceRegressor,
+        SequenceTagger,
     )
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ __all__ = [
     "Seq2Seq",
     "SequenceClassifier",
     "SequenceRegressor",
+    "SequenceTagger",
     "GradientClip",
     "LanguageModel",
     "GradientNorms",
@@ -43,7 +45,10 @@ __all__ = [
     "__version__",
 ]
 
-_MODELS = ("Forecaster", "LanguageModel", "Seq2Seq", "SequenceClassifier", "SequenceRegressor")
+_MODELS = (
+    "Forecaster", "LanguageModel", "Seq2Seq", "SequenceClassifier", "SequenceRegressor",
+    "SequenceTagger",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -62,7 +62,7 @@ Optimizer = Annotated[
 ]
 LearningRate = Annotated[float | None, _option(_FIT, "Of the optimizer (0.001).")]
 Schedule = Annotated[str | None, _option(_FIT, "Of the learning rate: constant, cosine, linear.")]
-BatchSize = Annotated[int | None, _option(_FIT, "Windows in a batch.")]
+BatchSize = Annotated[int | None, _option(_FIT, "Windows, or sequences, in a batch.")]
 Epochs = Annotated[int | None, _option(_FIT, "At most.")]
 Patience = Annotated[int | None, _option(_FIT, "Epochs without a better one; 0: never stop early.")]
 Clip = Annotated[float | None, _option(_FIT, "Greatest norm of the gradient (1); 0: any.")]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from recurnn.models.seq2seq.model import Seq2Seq
     from recurnn.models.sequence_classifier import SequenceClassifier
     from recurnn.models.sequence_regressor import SequenceRegressor
+    from recurnn.models.sequence_tagger import SequenceTagger
 
 __all__ = [
     "Forecaster",
@@ -20,6 +21,7 @@ __all__ = [
     "Seq2Seq",
     "SequenceClassifier",
     "SequenceRegressor",
+    "SequenceTagger",
     "Row",
     "NotFittedError",
 ]
@@ -39,4 +41,8 @@ def __getattr__(name: str) -> Any:
         from recurnn.models.sequence_regressor import SequenceRegressor
 
         return SequenceRegressor
+    if name == "SequenceTagger":
+        from recurnn.models.sequence_tagger import SequenceTagger
+
+        return SequenceTagger
     raise AttributeError(f"module 'recurnn.models' has no attribute {name!r}")

@@ -43,10 +43,7 @@ class ModelOptions:
         whole(self, "batch_size", 1, none=True)
         if self.cell not in self.cells:
             raise one_of("cell", self.cell, self.cells)
-        if not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
-            raise ConfigError(
-                f"dropout is {self.dropout!r}; expected a share of at least 0 and below 1."
-            )
+        self._check_dropout()
         self._check_hidden()
         self.plan()
 
@@ -74,6 +71,12 @@ class ModelOptions:
         """The options by name, a model's own before those that all have."""
         found, common = asdict(self), [field.name for field in fields(ModelOptions)]
         return {k: v for k, v in found.items() if k not in common} | {k: found[k] for k in common}
+
+    def _check_dropout(self) -> None:
+        if not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
+            raise ConfigError(
+                f"dropout is {self.dropout!r}; expected a share of at least 0 and below 1."
+            )
 
     def _check_hidden(self) -> None:
         sizes: object = self.hidden_size
