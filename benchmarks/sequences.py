@@ -41,8 +41,8 @@ SETS: dict[str, dict[str, Any]] = {
     "splice_junction": {
         "file": "splice_junction/splice.data.xz", "test": 1 / 3, "aim": 0.955,
         "settings": {
-            "cell": "gru", "hidden_size": 8, "embedding_size": 4, "token_dropout": 0.05,
-            "learning_rate": 5e-3, "patience": 15,
+            "cell": "elman", "hidden_size": 8, "embedding_size": 4, "dropout": 0.3,
+            "token_dropout": 0.0, "validation": 0.0, "epochs": 12,
         },
     },
     "names_nationality": {

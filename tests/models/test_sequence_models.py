@@ -114,22 +114,23 @@ def test_texts_and_tokens():
     assert np.array_equal(tokens.predict_proba([["a"]]), model.predict_proba(["a"]))
 
 
-def test_sequences_of_one_length_have_places_and_few_are_regularised_more():
+def test_what_is_left_open_is_settled_by_the_sequences():
     equal, unequal = [[1.0, 2, 3]] * 8, [[1.0, 2, 3]] * 7 + [[1.0]]
     y = [0, 1] * 4
     model = recurnn.SequenceClassifier(**SMALL).fit(equal, y)
-    few = {"dropout": 0.5, "steps": 3, "validation": 0.0, "schedule": "cosine"}
+    few = {"dropout": 0.2, "steps": 3, "validation": 0.0, "schedule": "cosine"}
     assert model._settled == few | {"pooling": "flat"}
     assert model.get_params()["pooling"] is None
     assert recurnn.SequenceClassifier(**SMALL).fit(unequal, y)._settled["pooling"] == "mean"
-    many = settled(model._options(), [101] * 5000)
+    assert settled(model._options(), [3] * 4999, tokens=True)["dropout"] == 0.5
+    many = settled(model._options(), [101] * 5000, tokens=True)
     assert many == {
         "pooling": "mean", "dropout": 0.2, "steps": 101, "validation": 0.1, "schedule": "constant",
     }  # fmt: skip
     given = recurnn.SequenceClassifier(pooling="max", dropout=0.1, **SMALL).fit(equal, y)
     assert given._settled == few | {"pooling": "max", "dropout": 0.1}
     chosen = recurnn.SequenceClassifier(threshold="f1")._options()
-    assert settled(chosen, [3] * 8)["validation"] == 0.1
+    assert settled(chosen, [3] * 8, tokens=False)["validation"] == 0.1
 
 
 def test_rare_tokens_of_the_validation_part_are_unknown():

@@ -40,7 +40,7 @@ class SequenceClassifier(ClassifierMixin, SequenceModel):  # type: ignore[misc]
             by side: every step has its own place). By default ``"flat"`` where all sequences are
             of one length of at most 100, else ``"mean"``.
         dropout: share of the embedding's and of each layer's outputs that training zeroes; by
-            default .5 for fewer than 5,000 sequences, else .2.
+            default .5 for fewer than 5,000 sequences of tokens, else .2.
         token_dropout: share of the tokens that training takes for the unknown one, so that this
             one is learned too.
         embedding_size: of a token.

@@ -82,10 +82,11 @@ class SequenceModel(SequenceTarget, BaseEstimator):  # type: ignore[misc]
         inputs = as_inputs(X, tokens=options.tokens, max_length=options.max_length)
         y = self._checked(y, inputs)
         self._learn_target(y)
-        self._settled = settled(options, [len(x) for x in inputs])
+        lengths, tokens = [len(x) for x in inputs], self._kind != "numbers"
+        self._settled = settled(options, lengths, tokens=tokens)
         parts = parts_of(self._groups(y), self._settled["validation"], options.seed)
         training = [inputs[i] for i in parts[0]]
-        if self._kind != "numbers":
+        if tokens:
             self._learn_tokens(training)
         width = inputs[0].shape[1] if isinstance(inputs[0], np.ndarray) else 0
         network = self._build(len(self._vocabulary) if self._vocabulary else width)

@@ -16,7 +16,7 @@ from recurnn.errors import DataError, ShapeError
 
 _STEPS = 200_000  # of a batch, padding included, when nothing is trained
 _FLAT = 100  # most steps that get places of their own, where all sequences are of one length
-_FEW = 5000  # sequences below which more is dropped
+_FEW = 5000  # sequences of tokens below which more is dropped
 _SPARE = 500  # sequences from which on a part is held out
 
 
@@ -91,12 +91,13 @@ def batch_size(count: int) -> int:
     return int(2 ** min(7, max(4, round(math.log2(count / 50)))))
 
 
-def settled(options: Any, lengths: Sequence[int]) -> dict[str, Any]:
+def settled(options: Any, lengths: Sequence[int], *, tokens: bool) -> dict[str, Any]:
     """What was left open in the options, by the sequences that are fitted on.
 
     Args:
         options: of the model.
         lengths: of all sequences, [N].
+        tokens: whether they are tokens.
 
     Returns:
         ``pooling``, ``dropout``, ``steps`` (the length of the longest), ``validation`` and
@@ -108,7 +109,7 @@ def settled(options: Any, lengths: Sequence[int]) -> dict[str, Any]:
         pooling = "flat" if min(lengths) == steps <= _FLAT else "mean"
     dropout = options.dropout
     if dropout is None:
-        dropout = 0.5 if len(lengths) < _FEW else 0.2
+        dropout = 0.5 if tokens and len(lengths) < _FEW else 0.2
     share, schedule = options.validation, options.schedule
     if share is None:  # of a few hundred none can be spared to see when to stop
         chosen = isinstance(getattr(options, "threshold", None), str)
