@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         LanguageModel,
         Seq2Seq,
         SequenceClassifier,
+        SequenceGenerator,
         SequenceRegressor,
     )
 
@@ -33,6 +34,7 @@ __all__ = [
     "Forecaster",
     "Seq2Seq",
     "SequenceClassifier",
+    "SequenceGenerator",
     "SequenceRegressor",
     "GradientClip",
     "LanguageModel",
@@ -43,7 +45,10 @@ __all__ = [
     "__version__",
 ]
 
-_MODELS = ("Forecaster", "LanguageModel", "Seq2Seq", "SequenceClassifier", "SequenceRegressor")
+_MODELS = (
+    "Forecaster", "LanguageModel", "Seq2Seq", "SequenceClassifier", "SequenceGenerator",
+    "SequenceRegressor",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

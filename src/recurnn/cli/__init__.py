@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from recurnn.cli import cells, data, forecast, inspect, lm, show, tasks, translate
+from recurnn.cli import cells, data, forecast, generate, inspect, lm, show, tasks, translate
 from recurnn.errors import RecurnnError
 from recurnn.training import is_main
 
@@ -28,6 +28,7 @@ app.command("show")(show.show)
 app.command("tasks")(tasks.tasks)
 app.add_typer(data.app, name="data")
 app.add_typer(lm.app, name="lm")
+app.add_typer(generate.app, name="generate")
 app.add_typer(translate.app, name="translate")
 
 
