@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         LanguageModel,
         Seq2Seq,
         SequenceClassifier,
+        SequenceGenerator,
         SequenceRegressor,
         SequenceTagger,
     )
@@ -34,6 +35,7 @@ __all__ = [
     "Forecaster",
     "Seq2Seq",
     "SequenceClassifier",
+    "SequenceGenerator",
     "SequenceRegressor",
     "SequenceTagger",
     "GradientClip",
@@ -46,8 +48,8 @@ __all__ = [
 ]
 
 _MODELS = (
-    "Forecaster", "LanguageModel", "Seq2Seq", "SequenceClassifier", "SequenceRegressor",
-    "SequenceTagger",
+    "Forecaster", "LanguageModel", "Seq2Seq", "SequenceClassifier", "SequenceGenerator",
+    "SequenceRegressor", "SequenceTagger",
 )  # fmt: skip
 
 

@@ -181,3 +181,87 @@ def test_other_files(tmp_path):
     assert message(DataError, roles, rows, wanted) == (
         f"{file}: there is no column 'enn'.\n  Columns: en, fr. Did you mean 'en'?"
     )
+
+
+# The generator's.
+
+
+def generator(**options: object) -> recurnn.SequenceGenerator:
+    return recurnn.SequenceGenerator(**({"hidden_size": 2, "epochs": 0, "validation": 0} | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"target": "letters"}, "target: there is no 'letters'.\n  Known: None, characters, words, "
+                                "bpe, tokens."),
+        ({"components": 0}, "components is 0; expected a whole number of at least 1."),
+        ({"validation": 2}, "validation is 2; expected a share of at least 0 and below 1."),
+        ({"temperature": -1},
+         "temperature is -1; expected a number of at least 0 (0: the likeliest each time)."),
+    ],
+)  # fmt: skip
+def test_options_of_the_generator(options, text):
+    assert message(ConfigError, generator, **options).startswith(text)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "kind", "text"),
+    [
+        ([], [], DataError, "X is [0]; expected [N] classes, or [N, F] numbers, N of 1 or more."),
+        ([["a"]], ["x"], DataError,
+         "X does not hold numbers; expected [N] classes, or [N, F] numbers."),
+        ([[1.0], [NAN]], ["x", "y"], DataError,
+         "X[1] is [nan]: it is missing.\n  Leave that sequence out."),
+        (["a", None], ["x", "y"], DataError,
+         "X[1] is None: it is missing.\n  Leave that sequence out."),
+        (["a", "b"], ["x"], ShapeError,
+         "X and y must have the same number of sequences.\n  X has 2; y has 1."),
+        ([0, 1], [[[1.0]], [[1.0, 2.0]]], ShapeError,
+         "y[1] does not fit the others.\n  Its points have C = 2; those of y[0] have C = 1."),
+        ([0, 1], [[[1.0]], [[2.0], [NAN]]], DataError,
+         "y[1] holds what is not a finite number.\n  Point 1 is [nan]. Fill it, or leave the "
+         "sequence out."),
+        ([0, 1], [[[1.0]], []], ShapeError,
+         "y[1] is [0]; expected points [T, C], one or more of each."),
+        ([0, 1], [[[1.0]], [["x"]]], DataError, "y[1] does not hold numbers.\n  "),
+        ([0, 1], [[[1.0]], [[1.0]] * 3], DataError,
+         "y[1] is too long.\n  It has 3 points; max_length is 2.\n  Leave it out, or raise "
+         "max_length."),
+    ],
+)  # fmt: skip
+def test_sequences_that_cannot_be_learned(x, y, kind, text):
+    assert message(kind, generator(max_length=2).fit, x, y).startswith(text)
+
+
+def test_what_does_not_fit_a_fitted_generator(tmp_path):
+    text = generator().fit(["a", "b"], ["x", "y"])
+    vectors = generator().fit([[1.0, 2.0]], [[[1.0, 2.0]]])
+    assert message(DataError, text.predict, ["aa"]) == (
+        "X[0] is 'aa', a class that the model was not fitted on.\n  It knows 2: a, b. Did you "
+        "mean 'a'?"
+    )
+    assert message(ShapeError, text.predict, [[1.0]]) == (
+        "The conditions do not fit the model.\n  They are [1, 1]; expected [N], a class each."
+    )
+    assert message(ShapeError, vectors.predict, [[1.0]]) == (
+        "The conditions do not fit the model.\n  They are [1, 1]; expected [N, F] with F = 2."
+    )
+    assert message(DataError, vectors.score, [[1.0, 2.0]], ["x"]) == (
+        "The sequences are not of the kind that the model was fitted on.\n"
+        "  It was fitted on points."
+    )
+    assert message(ShapeError, vectors.score, [[1.0, 2.0]], [[[1.0]]]) == (
+        "The points do not fit the model.\n  They have C = 1; it was fitted on points with C = 2."
+    )
+    text.save(tmp_path / "m")
+    loaded = recurnn.SequenceGenerator.load(tmp_path / "m")
+    assert message(NotFittedError, loaded.compare, ["a"], ["x"]).startswith(
+        "compare: a loaded model has no data to train baselines on."
+    )
+    assert message(ModelFolderError, recurnn.Seq2Seq.load, tmp_path / "m").startswith(
+        f"{tmp_path / 'm'} does not hold a recurnn-seq2seq model."
+    )

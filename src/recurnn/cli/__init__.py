@@ -8,7 +8,19 @@ from collections.abc import Sequence
 
 import typer
 
-from recurnn.cli import cells, classify, data, forecast, inspect, lm, show, tag, tasks, translate
+from recurnn.cli import (
+    cells,
+    classify,
+    data,
+    forecast,
+    generate,
+    inspect,
+    lm,
+    show,
+    tag,
+    tasks,
+    translate,
+)
 from recurnn.errors import RecurnnError
 from recurnn.training import is_main
 
@@ -30,6 +42,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(lm.app, name="lm")
 app.add_typer(classify.app, name="classify")
 app.add_typer(tag.app, name="tag")
+app.add_typer(generate.app, name="generate")
 app.add_typer(translate.app, name="translate")
 
 

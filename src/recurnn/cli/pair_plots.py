@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from recurnn.models.seq2seq.decoding import Attended
 from recurnn.training import History
 
-_TRAINING, _VALIDATION = "#3b4252", "#d95f02"
+_TRAINING, _VALIDATION = _BOTH = "#3b4252", "#d95f02"
 
 
 def learning_curve(file: Path, history: History, *, title: str) -> None:
@@ -62,6 +62,36 @@ def attention_map(file: Path, attended: Sequence[Attended]) -> None:
         ax.set_xticks(range(len(one.source)), [_shown(t) for t in one.source], rotation=90)
         ax.set_yticks(range(len(one.target)), [_shown(t) for t in one.target])
         ax.tick_params(length=0, labelsize=9)
+    figure.savefig(file)
+
+
+def trajectories(
+    file: Path,
+    names: Sequence[str],
+    real: Sequence[NDArray[np.float32]],
+    drawn: Sequence[NDArray[np.float32]],
+) -> None:
+    """Draw trajectories of the data above those that the network drew: the first two channels.
+
+    Args:
+        file: the PNG to write.
+        names: of the conditions.
+        real: a sequence of the data for each, [T, C].
+        drawn: one that was drawn.
+    """
+    figure = Figure(figsize=(1 + 1.3 * len(names), 3.4), dpi=120, layout="constrained")
+    axes = figure.subplots(2, len(names), squeeze=False)
+    for k, name in enumerate(names):
+        for ax, points, color in zip(axes[:, k], (real[k], drawn[k]), _BOTH, strict=True):
+            second = points[:, 1] if points.shape[1] > 1 else points[:, 0]
+            first = points[:, 0] if points.shape[1] > 1 else np.arange(len(points))
+            ax.plot(first, second, color=color, lw=1.4, marker="o", ms=2.5)
+            ax.set_xticks([])
+            ax.set_yticks([])
+            ax.margins(0.15)
+        axes[0, k].set_title(name, fontsize=9)
+    axes[0, 0].set_ylabel("data")
+    axes[1, 0].set_ylabel("drawn")
     figure.savefig(file)
 
 

@@ -10,6 +10,7 @@ from recurnn.models.forecaster import Forecaster
 from recurnn.models.language import LanguageModel
 
 if TYPE_CHECKING:
+    from recurnn.models.generator.model import SequenceGenerator
     from recurnn.models.seq2seq.model import Seq2Seq
     from recurnn.models.sequence_classifier import SequenceClassifier
     from recurnn.models.sequence_regressor import SequenceRegressor
@@ -20,6 +21,7 @@ __all__ = [
     "LanguageModel",
     "Seq2Seq",
     "SequenceClassifier",
+    "SequenceGenerator",
     "SequenceRegressor",
     "SequenceTagger",
     "Row",
@@ -33,6 +35,10 @@ def __getattr__(name: str) -> Any:
         from recurnn.models.seq2seq.model import Seq2Seq
 
         return Seq2Seq
+    if name == "SequenceGenerator":
+        from recurnn.models.generator.model import SequenceGenerator
+
+        return SequenceGenerator
     if name == "SequenceClassifier":
         from recurnn.models.sequence_classifier import SequenceClassifier
 

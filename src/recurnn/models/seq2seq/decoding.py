@@ -135,7 +135,7 @@ def _copied(
     known: dict[str, int] = {}
     found = list(lines)
     for row, k in enumerate(some):
-        # What is unknown there stands for what is unknown here, if anything is; the end is no word.
+        # What is unknown there stands for what is unknown here, if anything is. The end is no word.
         unknown = torch.from_numpy(rows[k] == UNKNOWN)
         open_ = unknown if unknown.any() else torch.ones_like(unknown)
         places = weights[row, :, : len(open_)].masked_fill(~open_, -1).argmax(-1).tolist()
