@@ -6,7 +6,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help run test test-all check format bench bench-kernels bench-layers bench-forecast bench-training docs clean
+=======
+.PHONY: help run test test-all check format bench bench-kernels bench-forecast bench-training bench-tasks bench-streams docs clean
+>>>>>>> tasks
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +35,11 @@ format: $(VENV)/.dev  ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+<<<<<<< HEAD
 bench: bench-kernels bench-layers bench-forecast bench-training  ## every benchmark there is
+=======
+bench: bench-kernels bench-forecast bench-training bench-tasks bench-streams  ## every benchmark there is
+>>>>>>> tasks
 
 bench-kernels: $(VENV)/.bench  ## the compiled kernels beside torch, jax and onnxruntime
 	$(BIN)/python benchmarks/kernels.py
@@ -44,6 +52,12 @@ bench-forecast: $(VENV)/.dev  ## the electricity load: networks beside baselines
 
 bench-training: $(VENV)/.bench  ## a training epoch beside PyTorch and Keras
 	$(BIN)/python benchmarks/training.py
+
+bench-tasks: $(VENV)/.dev  ## the long-lag problems: what LSTM, GRU and Elman learn of them
+	$(BIN)/recurnn tasks all
+
+bench-streams: $(VENV)/.dev  ## memory of ten million steps, read and trained on
+	$(BIN)/python benchmarks/streams.py
 
 docs: $(VENV)/.dev  ## the documentation, served on this machine
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve

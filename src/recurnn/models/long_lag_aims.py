@@ -79,8 +79,8 @@ AIMS: tuple[Aim, ...] = (
     Aim("adding-1997", None, "gru", 1),
     Aim("noisy-two-sequence", None, "lstm", 3),
     Aim("noisy-two-sequence", None, "gru", 3),
-    Aim("parity", None, "lstm", 2),
-    Aim("parity", None, "gru", 2),
+    Aim("parity", None, "lstm", 1),
+    Aim("parity", None, "gru", 1),
     Aim("copy-memory", None, "lstm", 1),
     Aim("copy-memory", None, "gru", 1),
 )
