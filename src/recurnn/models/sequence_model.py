@@ -20,6 +20,7 @@ from recurnn.errors import DataError, NotFittedError, ShapeError
 from recurnn.models import folder as folder_
 from recurnn.models.options import NAMES
 from recurnn.models.sequence_comparison import Scored, mean_loss, verdict
+from recurnn.models.sequence_inspected import Inspected
 from recurnn.models.sequence_network import SequenceNetwork
 from recurnn.models.sequence_options import SequenceOptions
 from recurnn.models.sequence_preparation import (
@@ -36,7 +37,7 @@ from recurnn.training.objective import Loss
 _FIELDS = ("options", "kind", "inputs", "tokens", "target")
 
 
-class SequenceModel(BaseEstimator):  # type: ignore[misc]
+class SequenceModel(Inspected, BaseEstimator):  # type: ignore[misc]
     """Base of `SequenceClassifier` and `SequenceRegressor`, which say what is learned.
 
     Attributes:
