@@ -20,6 +20,7 @@ from recurnn.errors import DataError, NotFittedError, ShapeError
 from recurnn.models import folder as folder_
 from recurnn.models.options import NAMES
 from recurnn.models.sequence_comparison import Scored, mean_loss, verdict
+from recurnn.models.sequence_inspected import Inspected
 from recurnn.models.sequence_network import SequenceNetwork
 from recurnn.models.sequence_options import SequenceOptions
 from recurnn.models.sequence_preparation import (
@@ -38,7 +39,7 @@ from recurnn.training.feeds import Batches
 _FIELDS = ("options", "kind", "inputs", "settled", "tokens", "target")
 
 
-class SequenceModel(SequenceTarget, BaseEstimator):  # type: ignore[misc]
+class SequenceModel(SequenceTarget, Inspected, BaseEstimator):  # type: ignore[misc]
     """Base of `SequenceClassifier`, `SequenceRegressor` and `SequenceTagger`.
 
     Attributes:
