@@ -6,11 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help run test test-all check format bench bench-kernels bench-layers bench-forecast bench-training docs clean
-=======
-.PHONY: help run test test-all check format bench bench-kernels bench-forecast bench-training bench-tasks bench-streams docs clean
->>>>>>> tasks
+.PHONY: help run test test-all check format bench bench-kernels bench-layers bench-forecast
+.PHONY: bench-training bench-tasks bench-streams docs clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,11 +32,7 @@ format: $(VENV)/.dev  ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-<<<<<<< HEAD
-bench: bench-kernels bench-layers bench-forecast bench-training  ## every benchmark there is
-=======
-bench: bench-kernels bench-forecast bench-training bench-tasks bench-streams  ## every benchmark there is
->>>>>>> tasks
+bench: bench-kernels bench-layers bench-forecast bench-training bench-tasks bench-streams  ## every benchmark there is
 
 bench-kernels: $(VENV)/.bench  ## the compiled kernels beside torch, jax and onnxruntime
 	$(BIN)/python benchmarks/kernels.py

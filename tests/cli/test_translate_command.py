@@ -61,7 +61,7 @@ def test_training_prints_what_it_found_and_how_good_it_is(model, pairs):
 
 def test_evaluating_shows_some_pairs(model, pairs):
     printed = run("translate", "eval", model, pairs, "--shown", "2", "--beam", "1")
-    assert "120 pairs" in printed
+    assert "120 pairs" in " ".join(printed.split())  # the title breaks where the path is long
     assert printed.count("→") == 3
 
 

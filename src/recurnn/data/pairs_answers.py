@@ -54,7 +54,7 @@ def split_by_source(sources: Sequence[Any], share: float, seed: int) -> tuple[li
 
     Example:
         >>> split_by_source(["a", "b", "a", "c"], 0.34, seed=1)
-        ([0, 2, 3], [1])
+        ([1, 3], [0, 2])
     """
     answers = Answers.of(sources, sources)
     order = np.random.default_rng(seed).permutation(len(answers))
