@@ -15,7 +15,7 @@ help:  ## this list
 run: $(VENV)/.run  ## the main job on built-in data: train, compare, forecast, plot
 	$(BIN)/recurnn forecast --out out/forecast --overwrite
 
-test: $(VENV)/.dev  ## the fast set, within five minutes on two cores
+test: $(VENV)/.dev  ## the fast set, some five minutes on two cores, and ten more to compile kernels at first
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.dev  ## every test, the slow ones included
