@@ -26,6 +26,7 @@ from recurnn.cli.pair_tables import scored_table
 from recurnn.cli.progress import TrainingProgress
 from recurnn.data.pairs_answers import Answers, split_by_source
 from recurnn.models.seq2seq.scores import bleu, scored
+from recurnn.training import Epoch, Run, Saves
 
 CMUDICT = Path("cmudict_g2p") / "cmudict.dict.xz"
 TATOEBA = Path("tatoeba_eng_fra") / "fra.txt.xz"
@@ -58,11 +59,14 @@ def main() -> None:
     parser.add_argument("what", choices=RUNS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--checkpoints", type=Path, help="g2p: where to go on after an end")
     given = parser.parse_args()
     if not os.environ.get("RECURNN_DATA"):
         sys.exit("Set RECURNN_DATA to the folder of the data sets.")
     print(machine())
-    more = {} if given.epochs is None else {"epochs": given.epochs}
+    more: dict[str, Any] = {} if given.epochs is None else {"epochs": given.epochs}
+    if given.checkpoints is not None:
+        more["saves"] = Saves(given.checkpoints, every=200, resume=True)
     RUNS[given.what](more | {"seed": given.seed})
 
 
@@ -81,15 +85,29 @@ def pronunciations() -> tuple[list[str], list[list[str]]]:
     return words, phonemes
 
 
+class Epochs(TrainingProgress):
+    """A line an epoch, with the processor's time of this process so far."""
+
+    def epoch(self, run: Run, epoch: Epoch, *, best: bool) -> None:
+        super().epoch(run, epoch, best=best)
+        used = time.process_time() / 60
+        print(f"epoch {epoch.number}: validation {epoch.validation_loss:.4f}, {epoch.seconds:.0f} s"
+              f", {used:.1f} minutes of processor time", flush=True)  # fmt: skip
+
+
 def trained(
     sources: list[Any], targets: list[Any], options: dict[str, Any]
 ) -> tuple[recurnn.Seq2Seq, float, float]:
-    """A model, and the minutes that its training took: on the clock, and of the processor."""
+    """A model, and the minutes that its training took: on the clock, and of the processor.
+
+    Of a training that was taken up again the processor's time is that since then.
+    """
+    saves = options.pop("saves", None)
     model = recurnn.Seq2Seq(**options)
-    clock, processor = time.perf_counter(), time.process_time()
-    model.fit(sources, targets, watch=TrainingProgress(Console(width=100), unit="tokens"))
+    processor = time.process_time()
+    model.fit(sources, targets, watch=Epochs(Console(width=100), unit="tokens"), saves=saves)
     print(model.summary(), flush=True)
-    return model, (time.perf_counter() - clock) / 60, (time.process_time() - processor) / 60
+    return model, model.history.seconds / 60, (time.process_time() - processor) / 60
 
 
 def parts(sources: list[Any], targets: list[Any], share: float) -> tuple[Any, Any, Any, Any]:

@@ -45,10 +45,18 @@ def points() -> PointTargets:
 
 
 def test_the_loss_of_points_is_that_of_the_mixture_and_of_the_end():
-    module = PointTeller(OPTIONS, 3, classes=True, channels=2).eval()
+    module = PointTeller(OPTIONS, 3, classes=True, channels=2, longest=5).eval()
     x, target = points().batch(torch.arange(3))
+    module.learn([np.zeros((T, 2), np.float32) for T in (5, 2, 4, 4, 4)])
+    odds = [
+        math.log((n + 0.5) / (m + 0.5 - n)) for n, m in [(0, 5), (1, 5), (0, 4), (3, 4), (1, 1)]
+    ]
+    assert module.ends.tolist() == pytest.approx(odds, rel=1e-5)
     with torch.no_grad():
         said, before = module(*x)
+        plain = module.output(module.run(module.read(before), *module.begin(x[0]), x[2])[0])
+    np.testing.assert_allclose((said - plain)[..., -1], np.tile(odds, (3, 1)).T, atol=1e-5)
+    assert torch.equal(said[..., :-1], plain[..., :-1])
     expected = []
     for b, T in enumerate([5, 2, 4]):
         total = 0.0
@@ -175,6 +183,7 @@ def test_saved_and_loaded_it_draws_the_same(walker, tmp_path):
     for k, (model, x) in enumerate([(walker, [0, 2]), (text, ["b", "a"])]):
         model.save(tmp_path / str(k))
         loaded = recurnn.SequenceGenerator.load(tmp_path / str(k))
+        assert len(loaded.predict(x)) == 2
         for a, b in zip(loaded.predict(x, seed=3), model.predict(x, seed=3), strict=True):
             np.testing.assert_array_equal(a, b)
         assert loaded.get_params() == clone(model).get_params()
@@ -182,8 +191,12 @@ def test_saved_and_loaded_it_draws_the_same(walker, tmp_path):
         y = walks(8)[1] if k == 0 else ["z"] * 8
         classes = [0, 1] * 4 if k == 0 else ["b"] * 8
         assert loaded.score(classes, y) == model.score(classes, y)
-        loaded.partial_fit(classes, y)
+        longer = [np.concatenate([s, s]) for s in y] if k == 0 else y
+        loaded.partial_fit(classes, longer)
         assert loaded.history.updates > 0
+        loaded.save(tmp_path / f"{k} again")
+        again = recurnn.SequenceGenerator.load(tmp_path / f"{k} again")
+        assert again.score(classes, longer) == loaded.score(classes, longer)
 
 
 def test_the_n_gram_of_a_class_is_that_of_its_texts():

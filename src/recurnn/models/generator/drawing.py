@@ -64,8 +64,7 @@ def draw_points(
         torch.manual_seed(seed)
         for t in range(length):
             h, states = network.run(network.read(last[None], t), c, states)
-            said = network.output(h[0])
-            last, ends = _next(network, said, last, temperature)
+            last, ends = _next(network, network.say(h, t)[0], last, temperature)
             points.append(last)
             steps = torch.where(ends & (steps == length), t + 1, steps)
             if (steps <= t + 1).all():

@@ -132,20 +132,16 @@ class SequenceGenerator(Estimator):
         values, targets = self._checked(X, y, points=points)
         parts = self._parts(values)
         training = [targets[i] for i in parts[0]]
-        self._longest, self._lists = 0, not points and not isinstance(targets[0], str)
+        self._lists = not points and not isinstance(targets[0], str)
         if not points:
             kind = unit_of(targets, o.target, "target")
             self._unit = fit_unit(kind, training, size=o.vocabulary, min_count=o.min_count)
+        self._longest = 0
         self._conditions = Conditions.of(values[parts[0]])
-        network = self._build(targets[0].shape[1] if points else 0)
+        size = (targets[0].shape[1], max(map(len, training))) if points else (0, 0)
+        network = self._build(*size)
         if isinstance(network, PointTeller):
-            every = np.concatenate(training).astype(np.float64)
-            scale = every.std(0)
-            scale[np.ptp(every, axis=0) == 0] = 1.0
-            network.shift, network.scale = (
-                torch.from_numpy(part).float() for part in (every.mean(0), scale)
-            )
-            network.longest = torch.tensor(float(max(map(len, training))))
+            network.learn(training)
         return self._train(network, values, targets, parts, watch, saves)
 
     def partial_fit(
@@ -255,25 +251,31 @@ class SequenceGenerator(Estimator):
             "target": None if self._unit is None else config_of(self._unit),
             "conditions": vars(self._conditions), "longest": self._longest, "lists": self._lists,
             "channels": 0 if self._unit else network.channels,
+            "steps": 0 if self._unit else len(network.ends),
         }  # fmt: skip
 
     def _restore(self, facts: dict[str, Any]) -> Network:
         self._unit = None if facts["target"] is None else unit_from(facts["target"])
         self._conditions = Conditions(**facts["conditions"])
         self._longest, self._lists = int(facts["longest"]), bool(facts["lists"])
-        return self._build(facts["channels"])
+        return self._build(facts["channels"], facts["steps"])
 
     def _options(self) -> GeneratorOptions:
         return GeneratorOptions(**self.get_params(deep=False))
 
-    def _build(self, channels: int) -> Network:
-        """The network, its weights drawn from the seed."""
+    def _build(self, channels: int, steps: int) -> Network:
+        """The network, its weights drawn from the seed.
+
+        Args:
+            channels: of points; 0 for tokens.
+            steps: of points that it knows how often a sequence ends at.
+        """
         o, many = self._options(), self._conditions.size
         classes = self._conditions.classes is not None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(o.seed)
             if self._unit is None:
-                return PointTeller(o, many, classes=classes, channels=channels)
+                return PointTeller(o, many, classes=classes, channels=channels, longest=steps)
             return TokenTeller(o, many, classes=classes, tokens=self._unit.size)
 
     def _checked(self, X: Any, y: Any, *, points: bool) -> tuple[NDArray[Any], list[Any]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 from torch.nn import functional as F
@@ -117,21 +119,47 @@ class PointTeller(Teller):
         options: of the model.
         conditions: as of `Teller`, and so `classes`.
         channels: C, of a point.
+        longest: points of the longest sequence.
+
+    Attributes:
+        shift: mean of each channel, [C].
+        scale: deviation of each channel, [C].
+        ends: log-odds of ending at each step, that the network adds to, [longest]; see `learn`.
     """
 
     shift: Tensor
     scale: Tensor
-    longest: Tensor
+    ends: Tensor
 
     def __init__(
-        self, options: GeneratorOptions, conditions: int, *, classes: bool, channels: int
+        self,
+        options: GeneratorOptions,
+        conditions: int,
+        *,
+        classes: bool,
+        channels: int,
+        longest: int = 1,
     ) -> None:
         super().__init__(options, conditions, classes=classes, inputs=channels + 1)
         self.channels, self.components = channels, options.components
         self.output = nn.Linear(self.size, self.components * (1 + 2 * channels) + 1)
         self.register_buffer("shift", torch.zeros(channels))
         self.register_buffer("scale", torch.ones(channels))
-        self.register_buffer("longest", torch.tensor(1.0))
+        self.register_buffer("ends", torch.zeros(longest))
+
+    def learn(self, rows: list[NDArray[np.float32]]) -> None:
+        """Take the scale of the channels, and how often a sequence ends at each step, from data.
+
+        Counting is hard to learn beside points: the network begins with what is known of it.
+        """
+        every = np.concatenate(rows).astype(np.float64)
+        scale = every.std(0)
+        scale[np.ptp(every, axis=0) == 0] = 1.0
+        self.shift, self.scale = (torch.from_numpy(v).float() for v in (every.mean(0), scale))
+        lengths = torch.tensor([len(row) for row in rows])
+        last = torch.bincount(lengths, minlength=len(self.ends) + 1)[1:].double()
+        there = last.flip(0).cumsum(0).flip(0)
+        self.ends = torch.logit((last + 0.5) / (there + 1)).float()
 
     def forward(self, condition: Tensor, points: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
         """What there is to know of each point.
@@ -147,15 +175,25 @@ class PointTeller(Teller):
         c, states = self.begin(condition)
         before = torch.cat([torch.zeros_like(points[:1]), points[:-1]])
         h, _ = self.run(self.read(before), c, states, steps)
-        return self.output(self.dropout(h)), before
+        return self.say(h), before
 
     def read(self, before: Tensor, begin: int = 0) -> Tensor:
-        """Points [T, B, C] from step `begin` on, with how far the sequence has come, [T, B, C + 1].
+        """Points [T, B, C] with a mark at those that stand for none yet, [T, B, C + 1].
 
-        Counting is hard to learn beside points; whoever knows the step knows when to end.
+        Args:
+            before: the points before each, from step `begin` on.
+            begin: number of the first step.
         """
-        at = torch.arange(begin, begin + len(before), device=before.device) / self.longest
-        return torch.cat([before, at[:, None, None].expand_as(before[..., :1])], -1)
+        mark = torch.zeros_like(before[..., :1])
+        if begin == 0:
+            mark[0] = 1
+        return torch.cat([before, mark], -1)
+
+    def say(self, h: Tensor, begin: int = 0) -> Tensor:
+        """What the output layer says from step `begin` on, of h [T, B, size]."""
+        said: Tensor = self.output(self.dropout(h))
+        at = torch.arange(begin, begin + len(h), device=h.device).clamp(max=len(self.ends) - 1)
+        return torch.cat([said[..., :-1], said[..., -1:] + self.ends[at][:, None, None]], -1)
 
     def mixture(self, said: Tensor, before: Tensor, temperature: float = 1.0) -> Any:
         """The distribution of the next points.
