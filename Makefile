@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check format bench bench-kernels bench-forecast bench-training docs clean
+.PHONY: help run test test-all check format bench bench-kernels bench-forecast bench-training bench-insight docs clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ format: $(VENV)/.dev  ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-kernels bench-forecast bench-training  ## every benchmark there is
+bench: bench-kernels bench-forecast bench-training bench-insight  ## every benchmark there is
 
 bench-kernels: $(VENV)/.bench  ## the compiled kernels beside torch, jax and onnxruntime
 	$(BIN)/python benchmarks/kernels.py
@@ -41,6 +41,10 @@ bench-forecast: $(VENV)/.dev  ## the electricity load: networks beside baselines
 
 bench-training: $(VENV)/.bench  ## a training epoch beside PyTorch and Keras
 	$(BIN)/python benchmarks/training.py
+
+bench-insight: $(VENV)/.dev  ## what looking inside costs, and which planted faults it names
+	$(BIN)/python benchmarks/insight.py
+	$(BIN)/python benchmarks/verdicts.py
 
 docs: $(VENV)/.dev  ## the documentation, served on this machine
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
