@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all check format bench bench-kernels bench-layers bench-forecast
-.PHONY: bench-training bench-tasks bench-streams docs clean
+.PHONY: bench-training bench-tasks bench-streams bench-insight docs clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ format: $(VENV)/.dev  ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-kernels bench-layers bench-forecast bench-training bench-tasks bench-streams  ## every benchmark there is
+bench: bench-kernels bench-layers bench-forecast bench-training bench-tasks bench-streams bench-insight  ## every benchmark there is
 
 bench-kernels: $(VENV)/.bench  ## the compiled kernels beside torch, jax and onnxruntime
 	$(BIN)/python benchmarks/kernels.py
@@ -51,6 +51,10 @@ bench-tasks: $(VENV)/.dev  ## the long-lag problems: what LSTM, GRU and Elman le
 
 bench-streams: $(VENV)/.dev  ## memory of ten million steps, read and trained on
 	$(BIN)/python benchmarks/streams.py
+
+bench-insight: $(VENV)/.dev  ## what looking inside costs, and which planted faults it names
+	$(BIN)/python benchmarks/insight.py
+	$(BIN)/python benchmarks/verdicts.py
 
 docs: $(VENV)/.dev  ## the documentation, served on this machine
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve

@@ -233,6 +233,24 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         "ConvLSTM: dimensions is 4; expected 1, 2 or 3.",
     ),
     (
+        KindError,
+        lambda: nn.LSTM(3, 4, recurrent_dropout=0.1),
+        "LSTM: there is no option 'recurrent_dropout'.\n  It is 'state_dropout' here.",
+    ),
+    (
+        ConfigError,
+        lambda: nn.LSTM(3, 4, activation=torch.nn.ReLU()),
+        "activation is the module ReLU.\n  Expected a name, such as 'relu', or a function, such as "
+        "torch.relu.",
+    ),
+    (
+        ShapeError,
+        lambda: nn.GRU(3, 4)(X, mask=torch.ones(2, 5, dtype=torch.bool)),
+        "GRU: mask does not fit the input.\n  mask is [2, 5] of torch.bool; expected booleans, one "
+        "for each step of each row: T = 5 and B = 2. True is a real step.\n"
+        "  Its dimensions are the other way round: mask and input have one layout.",
+    ),
+    (
         ShapeError,
         lambda: nn.ConvLSTM(3, 4)(X),
         "ConvLSTM: the input does not fit the layer.\n  x is [5, 2, 3]; expected [T, B, I, *image] "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from recurnn.insight.tracking import text_features, time_features, tracking
 Array = NDArray[np.float64]
 Chosen = tuple[Layer, str, int | None]
 _SKIP = 5  # steps at which a state is still what it started as
+_WIDTH = 32  # characters of a line, which a phone has room for
 _UNIT = re.compile(r"(?:(?P<layer>.+):)?(?P<name>\w+)(?:\[(?P<unit>\d+)\])?")
 
 
@@ -65,7 +67,7 @@ def readings(found: Inspection, units: Sequence[str] = ()) -> Iterator[Figure]:
         yield from _by_unit(found, *one)
     words = _words(found)
     if words is not None and found.first_row is not None:
-        yield f.text_figure(words, found.first_row[: len(words)], name="contribution")
+        yield f.text_figure(words, found.first_row[: len(words)], name="contribution", width=_WIDTH)
 
 
 def followed(found: Inspection, layer: Layer) -> pd.DataFrame | None:
@@ -75,13 +77,14 @@ def followed(found: Inspection, layer: Layer) -> pd.DataFrame | None:
         found: what was measured.
         layer: one of its layers.
     """
-    labels = found.subject.labels
+    words = _words(found)
+    labels = found.subject.labels if words is None else words
     steps = found.steps_of(layer.name)
-    if labels is None or len(labels) % steps:
+    if not labels or len(labels) % steps:
         return None
     each = len(labels) // steps  # a layer may read several steps at once
-    if all(isinstance(label, str) and len(label) == 1 for label in labels):
-        features = text_features("".join(labels))
+    if words is not None and all(len(word) == 1 for word in words):
+        features = text_features("".join(words))
     elif isinstance(labels[0], pd.Timestamp):
         features = time_features(labels[::each])
     else:
@@ -115,7 +118,10 @@ def _by_unit(found: Inspection, layer: Layer, name: str, unit: int | None) -> It
     if words is not None:
         if len(words) == steps:
             values = unit_values(layer, name, unit)[:, 0].detach().double().numpy()
-            yield f.text_figure(words, values if unit is not None else values.mean(1), name=title)
+            each = values if unit is not None else values.mean(1)
+            short = title.removesuffix(f" of {layer.name}")  # beside the colours there is no room
+            figure = f.text_figure(words, each, name=short, width=_WIDTH)
+            yield replace(figure, title=f"Text by {title}")
     elif found.subject.x.is_floating_point() and steps <= found.subject.steps:
         row = found.subject.by_row(found.subject.x)[0]
         series = row.reshape(len(row), -1)[:, 0].detach().double().numpy()
@@ -125,11 +131,15 @@ def _by_unit(found: Inspection, layer: Layer, name: str, unit: int | None) -> It
 
 
 def _words(found: Inspection) -> list[str] | None:
-    """The tokens of the first row, if it is made of such."""
+    """The tokens of the first row, if it is made of such; a mark among characters as a line end."""
     labels = found.subject.labels
-    if labels is None or not all(isinstance(label, str) for label in labels):
+    if not labels or not all(isinstance(label, str) for label in labels):
         return None
-    return list(labels)
+    marks = [len(label) != 1 for label in labels]
+    characters = sum(marks) < len(marks) / 10
+    return [
+        "\n" if mark and characters else label for mark, label in zip(marks, labels, strict=True)
+    ]
 
 
 def _length(found: Inspection) -> int:
