@@ -13,7 +13,7 @@ SHOWS = {
     "classify_digits.py": ["From sequences of 8 channels: 10 classes", "most frequent class"],
     "drop_in.py": ["and 16 gradients compared", "largest difference below 1e-12: True"],
     "forecast_co2.py": ["Forecast co2: 4 steps ahead", "linear autoregression", "2002-01-05"],
-    "own_cell.py": ["h = (1 − f) ⊙ h + f ⊙ n", "step 0: mean squared error", "step 200:"],
+    "own_cell.py": ["s = (1 − a) ⊙ s + a ⊙ h", "step 0: mean squared error", "step 200:"],
 }
 
 
