@@ -9,24 +9,24 @@ import recurnn
 from recurnn.cells import Weights, affine
 
 
-class MGU(recurnn.cells.Cell):
-    """Minimal gated unit: one gate both forgets and resets.
+class TwoSpeeds(recurnn.cells.Cell):
+    """A fast memory h, and a slow one s that a gate opens to it.
 
-        f = σ(W_f x + U_f h + b_f)
-        n = tanh(W_n x + U_n (f ⊙ h) + b_n)
-        h = (1 − f) ⊙ h + f ⊙ n
-
-    Zhou, Wu, Zhang & Zhou, "Minimal gated unit for recurrent neural networks", 2016.
+    a = σ(W_a x + U_a h + b_a)
+    h = tanh(W x + U h + V s + b)
+    s = (1 − a) ⊙ s + a ⊙ h
     """
 
-    gates = ("f", "n")
-    weights = affine(*gates)
+    states = {"h": "H", "s": "H"}
+    gates = ("a",)
+    weights = affine("a") | affine() | {"V": "H H"}
+    output = "s"  # what a layer above sees
 
-    def step(self, p: Weights, x: Tensor, h: Tensor) -> dict[str, Tensor]:
-        f = sigmoid(p.W_f @ x + p.U_f @ h + p.b_f)
-        n = tanh(p.W_n @ x + p.U_n @ (f * h) + p.b_n)
-        h = (1 - f) * h + f * n
-        return {"h": h, "f": f, "n": n}
+    def step(self, p: Weights, x: Tensor, h: Tensor, s: Tensor) -> dict[str, Tensor]:
+        a = sigmoid(p.W_a @ x + p.U_a @ h + p.b_a)
+        h = tanh(p.W @ x + p.U @ h + p.V @ s + p.b)
+        s = (1 - a) * s + a * h
+        return {"h": h, "s": s, "a": a}
 
 
 def batch(T: int, B: int) -> tuple[Tensor, Tensor]:
@@ -39,13 +39,13 @@ def batch(T: int, B: int) -> tuple[Tensor, Tensor]:
 
 def main() -> None:
     torch.manual_seed(0)
-    layer = recurnn.nn.Recurrent(MGU(2, 16, init={"b_f": -3.0}))  # to begin with, f ≈ 0: keep h
+    layer = recurnn.nn.Recurrent(TwoSpeeds(2, 16, init={"b_a": -3.0}))  # at first, a ≈ 0: keep s
     head = nn.Linear(16, 1)
     optimizer = torch.optim.Adam([*layer.parameters(), *head.parameters()], lr=0.01)
     print(layer.cell.equations())
     for step in range(201):
         x, target = batch(T=30, B=64)
-        loss = nn.functional.mse_loss(head(layer(x).state["h"]), target)
+        loss = nn.functional.mse_loss(head(layer(x).state["s"]), target)
         if step % 100 == 0:
             print(f"step {step}: mean squared error {loss.item():.4f}")
         optimizer.zero_grad()

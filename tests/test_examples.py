@@ -17,7 +17,7 @@ SHOWS = {
     "regress_season.py": ["From sequences of 1 channel: 2 numbers", "ridge regression", "MSE"],
     "tag_rising.py": ["2 tags a step: falls, rises", "window MLP", "accuracy"],
     "say_numbers.py": ["From characters (V = 12) to words", "nearest neighbour", "→ nine hundred"],
-    "own_cell.py": ["h = (1 − f) ⊙ h + f ⊙ n", "step 0: mean squared error", "step 200:"],
+    "own_cell.py": ["s = (1 − a) ⊙ s + a ⊙ h", "step 0: mean squared error", "step 200:"],
 }
 
 

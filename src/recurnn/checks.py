@@ -117,22 +117,35 @@ def _state_message(name: str, what: str, k: str, got: list[int], x: Tensor, size
     return "\n".join(lines)
 
 
-def check_lengths(cell: Cell, x: Tensor, lengths: Tensor | Sequence[int] | None) -> Tensor | None:
-    """The real steps of each row, int64 [B] on the input's device; None if every step is real."""
+def check_lengths(name: str, x: Tensor, lengths: Tensor | Sequence[int] | None) -> Tensor | None:
+    """The real steps of each row, int64 [B] on the input's device; None if every step is real.
+
+    Args:
+        name: of the cell or layer, for errors.
+        x: input, [T, B, ...].
+        lengths: as the user gave them.
+    """
     if lengths is None:
         return None
     T, B = x.shape[:2]
+    if not isinstance(lengths, Tensor) and (
+        isinstance(lengths, str | bytes) or not hasattr(lengths, "__len__")
+    ):
+        raise ShapeError(
+            f"{name}: lengths must be whole numbers, one a row.\n"
+            f"  lengths is {lengths!r}; expected a tensor or a list [B] = [{B}]."
+        )
     # An empty list has no type of its own, and torch would take it for floating point.
     empty = not isinstance(lengths, Tensor) and len(lengths) == 0
     lengths = torch.as_tensor(lengths, dtype=torch.int64 if empty else None, device=x.device)
     if lengths.dtype.is_floating_point or lengths.dtype == torch.bool or lengths.dim() != 1:
         raise ShapeError(
-            f"{type(cell).__name__}: lengths must be whole numbers, one a row.\n"
+            f"{name}: lengths must be whole numbers, one a row.\n"
             f"  lengths is {list(lengths.shape)} of {lengths.dtype}; expected [B] = [{B}]."
         )
     if lengths.shape[0] != B:
         raise ShapeError(
-            f"{type(cell).__name__}: lengths does not fit the input.\n"
+            f"{name}: lengths does not fit the input.\n"
             f"  lengths is [{lengths.shape[0]}]; expected [B] = [{B}], because x is "
             f"{list(x.shape)}."
         )
@@ -140,21 +153,21 @@ def check_lengths(cell: Cell, x: Tensor, lengths: Tensor | Sequence[int] | None)
         low, high = int(lengths.min()), int(lengths.max())
         if low < 0 or high > T:
             raise ShapeError(
-                f"{type(cell).__name__}: a length is out of range.\n"
+                f"{name}: a length is out of range.\n"
                 f"  lengths go from {low} to {high}; expected 0 to T = {T}, because x is "
                 f"{list(x.shape)}."
             )
     return lengths.to(torch.int64)
 
 
-def check_reset(cell: Cell, x: Tensor, reset: Tensor | None) -> Tensor | None:
+def check_reset(name: str, x: Tensor, reset: Tensor | None) -> Tensor | None:
     """The reset mask on the input's device, or None."""
     if reset is None:
         return None
     reset = torch.as_tensor(reset)
     if reset.shape != x.shape[:2] or reset.dtype != torch.bool:
         raise ShapeError(
-            f"{type(cell).__name__}: reset does not fit the input.\n"
+            f"{name}: reset does not fit the input.\n"
             f"  reset is {list(reset.shape)} of {reset.dtype}; expected booleans "
             f"[T, B] = {list(x.shape[:2])}, because x is {list(x.shape)}."
         )

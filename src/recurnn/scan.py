@@ -138,8 +138,8 @@ def scan(
         weights = cell.effective(weights)
     start = named_state(cell, x, state, "state")
     restart = named_state(cell, x, reset_state, "reset_state") if reset is not None else None
-    lengths = check_lengths(cell, x, lengths)
-    reset = check_reset(cell, x, reset)
+    lengths = check_lengths(type(cell).__name__, x, lengths)
+    reset = check_reset(type(cell).__name__, x, reset)
     others = check_inputs(cell, x, inputs)
     watch = recorder()
     gradient_norms = _norms_of(watch, gradient_norms, cell, x)

@@ -30,10 +30,11 @@ def test_none_and_all():
     assert dropout(x, 0.7, training=False) is x
 
 
-def test_the_seed_decides_and_neighbours_differ():
+@pytest.mark.parametrize("count", [64, 50_000])
+def test_the_seed_decides_and_neighbours_differ(count):
     def draw(seed: int) -> list[torch.Tensor]:
         torch.manual_seed(seed)
-        return [kept((64,), 0.5, torch.empty(0)) for _ in range(2)]
+        return [kept((count,), 0.5, torch.empty(0)) for _ in range(2)]
 
     (a, b), (c, _), (d, _) = draw(1), draw(1), draw(2)
     assert torch.equal(a, c)

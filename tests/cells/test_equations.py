@@ -163,6 +163,19 @@ def test_equations_of_a_cell_without_any_are_empty() -> None:
     assert Wordy.equations() == ""
 
 
+def test_equations_may_be_the_last_of_a_docstring() -> None:
+    class Last(cells.Cell):
+        """A cell of two lines.
+
+        a = x + h
+        h = σ(a)
+        """
+
+        weights = {"W": "H I"}
+
+    assert Last.equations() == "a = x + h\nh = σ(a)"
+
+
 def test_forward_is_one_step_with_the_cells_own_weights() -> None:
     cell = KINDS["gru"].make()
     x, h = normal(2, 3, seed=1), normal(2, 4, seed=2)

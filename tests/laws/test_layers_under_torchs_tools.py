@@ -51,6 +51,30 @@ def test_torch_compile_takes_a_model_whole(name: str) -> None:
         agree(got, with_gradients({"y": model(x, lengths)}, inputs), terms=300)
 
 
+@pytest.mark.slow  # inductor has C++ compiled
+@pytest.mark.parametrize("name", ["GRU", "LSTM"])
+def test_inductor_takes_a_model_whole(name: str) -> None:
+    """The default backend: dropout changes from call to call, and its gradient is its own."""
+    model, x = Model(name), normal(5, 4, 3, seed=1)
+    compiled = torch.compile(model, fullgraph=True)
+    assert not torch.equal(compiled(x), compiled(x))
+    inputs = {"x": x} | dict(model.named_parameters())
+    for draw in range(2):
+        torch.manual_seed(draw)
+        y = compiled(x)
+        slopes = torch.autograd.grad(y.sum(), list(inputs.values()))
+        with torch.no_grad():
+            nudged, step = x.clone(), torch.randn_like(x)
+            nudged += 1e-6 * step
+            torch.manual_seed(draw)  # the same mask
+            difference = (compiled(nudged) - y).sum() / 1e-6
+        assert float(difference) == pytest.approx(float((slopes[0] * step).sum()), rel=1e-3)
+    model.eval()
+    for lengths in (None, torch.tensor([5, 0, 3, 2])):
+        got = with_gradients({"y": compiled(x, lengths)}, inputs)
+        agree(got, with_gradients({"y": model(x, lengths)}, inputs), terms=300)
+
+
 def test_torch_compile_takes_the_output_layer() -> None:
     layer = recurnn.nn.LinearCrossEntropy(5, 30, dtype=F64)
     h, target = normal(6, 5, seed=1), torch.tensor([29, 0, 3, -100, 7, 7])

@@ -118,7 +118,7 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
     ),
     (
         ConfigError,
-        lambda: nn.Recurrent(ELMAN, engine="fast")(SMALL),
+        scan(ELMAN, SMALL, engine="fast"),
         "engine: there is no 'fast'.\n  Known: auto, reference, cpu. Did you mean 'auto'?",
     ),
     # scan: the input
@@ -272,11 +272,6 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         ConfigError,
         scan(ELMAN, SMALL, memory="lo"),
         "memory: there is no 'lo'.\n  Known: high, low. Did you mean 'low'?",
-    ),
-    (
-        ConfigError,
-        lambda: nn.Recurrent(ELMAN, memory="little")(SMALL),  # type: ignore[arg-type]
-        "memory: there is no 'little'.\n  Known: high, low.",
     ),
     (
         ConfigError,

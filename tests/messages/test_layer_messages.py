@@ -172,6 +172,24 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         "LSTM: lengths or mask beside a PackedSequence.\n"
         "  The sequence has its own lengths: leave the others out.",
     ),
+    (
+        ShapeError,
+        lambda: nn.LSTM(3, 4)(X, lengths=3),
+        "LSTM: lengths must be whole numbers, one a row.\n"
+        "  lengths is 3; expected a tensor or a list [B] = [2].",
+    ),
+    (
+        ShapeError,
+        lambda: nn.LSTM(3, 4)(X, lengths=[6, 2]),
+        "LSTM: a length is out of range.\n"
+        "  lengths go from 2 to 6; expected 0 to T = 5, because x is [5, 2, 3].",
+    ),
+    (
+        ShapeError,
+        lambda: nn.GRU(3, 4)(X, lengths=torch.ones(2)),
+        "GRU: lengths must be whole numbers, one a row.\n"
+        "  lengths is [2] of torch.float32; expected [B] = [2].",
+    ),
     # a PackedSequence whose fields do not fit
     (
         ShapeError,
@@ -243,6 +261,11 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         lambda: nn.GRUCell(3, 4)(X),
         "GRUCell: the input must have one or two dimensions.\n"
         "  x is [5, 2, 3]. Expected input to be 1D or 2D, got 3D instead.",
+    ),
+    (
+        ShapeError,
+        lambda: nn.GRUCell(3, 4)([1.0]),
+        "GRUCell: the input is a list.\n  Expected a torch.Tensor [B, I] or [I].",
     ),
     (
         CallError,

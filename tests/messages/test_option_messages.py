@@ -10,7 +10,7 @@ import torch
 
 import recurnn
 from recurnn import cells, nn
-from recurnn.errors import ConfigError, KindError, RecurnnError, ShapeError
+from recurnn.errors import ConfigError, EngineError, KindError, RecurnnError, ShapeError
 
 X = torch.zeros(5, 2, 3)
 H = torch.zeros(1, 2, 4)
@@ -128,6 +128,17 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
     ),
     (
         ConfigError,
+        lambda: nn.GRU(3, 4)(X, gradient_norms=3),
+        "scan: gradient_norms is 3.\n"
+        "  Expected a recurnn.GradientNorms(), which the backward pass fills.",
+    ),
+    (
+        KindError,
+        lambda: nn.LSTM(3, 4, forget_bias="one"),
+        "LSTM: forget_bias is 'one'.\n  Expected a number.",
+    ),
+    (
+        ConfigError,
         lambda: nn.GRU(3, 4, memory="little"),
         "GRU: memory: there is no 'little'.\n  Known: high, low.",
     ),
@@ -143,6 +154,33 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         "convert: a GRU has layer_norm=True.\n  torch.nn.GRU has no such option.",
     ),
     # Recurrent
+    (
+        ConfigError,
+        lambda: nn.Recurrent(torch.nn.Tanh()),
+        "Recurrent: the cell is Tanh().\n"
+        "  Expected a cell with its sizes, such as recurnn.cells.GRU(8, 32).",
+    ),
+    (
+        ConfigError,
+        lambda: nn.Recurrent(GRU, engine="gpu"),
+        "GRU: engine: there is no 'gpu'.\n  Known: auto, reference, cpu. Did you mean 'cpu'?",
+    ),
+    (
+        ConfigError,
+        lambda: nn.Recurrent(GRU, memory="little"),
+        "GRU: memory: there is no 'little'.\n  Known: high, low.",
+    ),
+    (
+        ShapeError,
+        lambda: nn.Recurrent(GRU, batch_first=True)([1.0]),
+        "GRU: the input must have three dimensions.\n  x is a list; expected [B, T, I] with I = 3.",
+    ),
+    (
+        EngineError,
+        lambda: nn.Recurrent(cells.GRU(3, 4, dtype=torch.float16), engine="cpu")(X.half()),
+        "GRU: the engine 'cpu' cannot run this.\n  there is no kernel for torch.float16.\n"
+        "  Use engine='auto' or engine='reference'.",
+    ),
     (
         ConfigError,
         lambda: nn.Recurrent(GRU, initial="learnt"),
@@ -196,6 +234,36 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         )(X),
         "Bidirectional: merge='sum' needs outputs of one size.\n  They are [5, 2, 4] and "
         "[5, 2, 5]: give both layers the same size, or merge='concat'.",
+    ),
+    (
+        ConfigError,
+        lambda: nn.Bidirectional(torch.nn.Linear(3, 4)),
+        "Bidirectional: a Linear has no direction.\n"
+        "  Expected a recurrent layer: a Recurrent, RNN, GRU, LSTM, ConvLSTM or Stack.",
+    ),
+    (
+        ShapeError,
+        lambda: nn.Bidirectional(nn.GRU(3, 4))(X, H),
+        "Bidirectional: state is not a pair.\n  Got Tensor; expected the states of the layer that "
+        "runs forward, and those of the one that runs back.",
+    ),
+    (
+        ShapeError,
+        lambda: nn.Bidirectional(nn.GRU(3, 4))(X, lengths=[6, 2]),
+        "Bidirectional: a length is out of range.\n"
+        "  lengths go from 2 to 6; expected 0 to T = 5, because x is [5, 2, 3].",
+    ),
+    (
+        ShapeError,
+        lambda: nn.Stack(torch.nn.Linear(3, 2))(X, lengths=[1, 1, 1]),
+        "Stack: lengths does not fit the input.\n"
+        "  lengths is [3]; expected [B] = [2], because x is [5, 2, 3].",
+    ),
+    (
+        ConfigError,
+        lambda: nn.Stack(nn.GRU(3, 4, bidirectional=True, merge=None))(X),
+        "Stack: layer 0, a GRU, gives no single output but a tuple.\n"
+        "  Give it another merge than None.",
     ),
     (ConfigError, lambda: nn.Stack(), "Stack: there are no layers.\n  Give it one or more."),
     (
@@ -255,6 +323,26 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         lambda: nn.ConvLSTM(3, 4)(X),
         "ConvLSTM: the input does not fit the layer.\n  x is [5, 2, 3]; expected [T, B, I, *image] "
         "with I = 3 and an image of 2 dimensions.",
+    ),
+    (
+        ShapeError,
+        lambda: nn.ConvLSTM(3, 4, dimensions=1)(torch.zeros(5, 2, 3, 6).double()),
+        "ConvLSTM: the input and the weights differ in type or device.\n  x is torch.float64 on "
+        "cpu; the weights are torch.float32 on cpu.\n  Move one of them with .to(...).",
+    ),
+    (
+        ShapeError,
+        lambda: nn.ConvLSTM(3, 4, dimensions=1)(torch.zeros(5, 2, 3, 6), lengths=[9, 1]),
+        "ConvLSTM: a length is out of range.\n"
+        "  lengths go from 1 to 9; expected 0 to T = 5, because x is [5, 2, 3, 6].",
+    ),
+    (
+        ShapeError,
+        lambda: nn.ConvLSTM(3, 4, dimensions=1)(
+            torch.zeros(5, 2, 3, 6), reset=torch.zeros(2, 5, dtype=torch.bool)
+        ),
+        "ConvLSTM: reset does not fit the input.\n  reset is [2, 5] of torch.bool; expected "
+        "booleans [T, B] = [5, 2], because x is [5, 2, 3, 6].",
     ),
     (
         ShapeError,

@@ -301,8 +301,11 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
     @classmethod
     def equations(cls) -> str:
         """The equations of the paper: the first indented block of the docstring."""
-        # An empty line stands before the equations, but not before what `Args:` lists.
-        block = re.search(r"\n\n((?: {4,}\S.*\n?)+)", inspect.getdoc(cls) or "")
+        text = inspect.getdoc(cls) or ""
+        # An empty line stands before the equations, but not before what `Args:` lists. If nothing
+        # follows them, they are not indented any more.
+        block = re.search(r"\n\n((?: {4,}\S.*\n?)+)", text)
+        block = block or re.search(r"\n\n((?:\S.* = .*\n?)+)$", text)
         return inspect.cleandoc("\n" + block[1]) if block else ""
 
     def extra_repr(self) -> str:

@@ -9,13 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from recurnn.cells import Cell
+from recurnn.checks import check_lengths, check_reset
 from recurnn.errors import ConfigError, ShapeError, one_of
 from recurnn.nn.base import TorchLayer
 from recurnn.nn.masks import along_time, real_steps
 from recurnn.nn.merge import MERGED, Output
 from recurnn.nn.options import MERGES, SHARES
 from recurnn.nn.recurrent import Recurrent
-from recurnn.nn.results import LayerResult, at_every_step, batch_first_of, run_layer
+from recurnn.nn.results import (
+    LayerResult,
+    at_every_step,
+    batch_first_of,
+    is_recurrent,
+    run_layer,
+)
 from recurnn.nn.scanned import Lengths
 from recurnn.nn.weights import SHARED
 
@@ -65,6 +72,12 @@ class Bidirectional(nn.Module):
                 "Bidirectional: share with a layer of one's own for the way back.\n"
                 "  Share the parameters there, or leave `backward` out."
             )
+        for one in (layer, backward):
+            if one is not None and not is_recurrent(one):
+                raise ConfigError(
+                    f"Bidirectional: a {type(one).__name__} has no direction.\n"
+                    "  Expected a recurrent layer: a Recurrent, RNN, GRU, LSTM, ConvLSTM or Stack."
+                )
         self.forward_layer = layer
         self.backward_layer = _another(layer) if backward is None else backward
         self.merge = merge
@@ -100,7 +113,7 @@ class Bidirectional(nn.Module):
         Returns:
             Output, the pair of final states, and pairs of what else was asked for.
         """
-        first, second = (None, None) if state is None else state
+        first, second = (None, None) if state is None else _pair(state)
         batch_first = self.batch_first
         T, B = (x.shape[1], x.shape[0]) if batch_first else (x.shape[0], x.shape[1])
         steps = None
@@ -109,11 +122,13 @@ class Bidirectional(nn.Module):
             steps = real_steps("Bidirectional", T, B, lengths, mask)
             lengths = steps.lengths
         x = x.transpose(0, 1) if batch_first else x
+        lengths = check_lengths("Bidirectional", x, lengths)
         if steps is not None:
             x = steps.front(x)
         if reset is not None:
             reset = reset.transpose(0, 1) if batch_first else reset
-            reset = reset if steps is None else steps.front(reset)
+            reset = check_reset("Bidirectional", x, reset)
+            reset = reset if steps is None or reset is None else steps.front(reset)
         a = _timed(self.forward_layer, x, first, lengths, reset, options)
         b = self._back(x, second, lengths, reset, options)
 
@@ -159,6 +174,17 @@ class Bidirectional(nn.Module):
     def extra_repr(self) -> str:
         """How the outputs are merged, and what is shared."""
         return f"merge={self.merge!r}" + (f", share={self.share!r}" if self.share else "")
+
+
+def _pair(state: Any) -> tuple[Any, Any]:
+    """The states of both directions."""
+    if not isinstance(state, tuple | list) or len(state) != 2:
+        got = f"{len(state)} entries" if isinstance(state, tuple | list) else type(state).__name__
+        raise ShapeError(
+            f"Bidirectional: state is not a pair.\n  Got {got}; expected the states of the layer "
+            "that runs forward, and those of the one that runs back."
+        )
+    return state[0], state[1]
 
 
 def _timed(

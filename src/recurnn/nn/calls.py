@@ -62,7 +62,8 @@ def norms_of(
     """What the backward pass of each layer and direction fills, in the order of the states."""
     if given is None:
         return None
-    norms = [given] if isinstance(given, GradientNorms) else list(given)
+    # what is neither, `scan` refuses
+    norms = list(given) if isinstance(given, Sequence) else [given]
     count = layer.num_layers * layer.directions
     if len(norms) != count:
         entries = "1 entry" if len(norms) == 1 else f"{len(norms)} entries"

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recurnn.checks import check_lengths, check_reset
 from recurnn.clipping import Clipping, clipping_of
 from recurnn.errors import ConfigError, ShapeError
 from recurnn.nn.clip import Clips
 from recurnn.nn.masks import ALL, real_steps
 from recurnn.nn.results import LayerResult
 from recurnn.nn.scanned import Lengths
+from recurnn.scan import autocast_on
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -129,15 +131,24 @@ class ConvLSTM(Clips, nn.Module):
                 f"{'[B, T' if self.batch_first else '[T, B'}, I, *image] with I = "
                 f"{self.input_size} and an image of {self.dimensions} dimensions."
             )
+        like = self.weight_ih
+        if (x.dtype, x.device) != (like.dtype, like.device) and not autocast_on(x.device.type):
+            raise ShapeError(
+                "ConvLSTM: the input and the weights differ in type or device.\n"
+                f"  x is {x.dtype} on {x.device}; the weights are {like.dtype} on "
+                f"{like.device}.\n  Move one of them with .to(...)."
+            )
         if self.batch_first:
             x = x.transpose(0, 1)
             mask, reset = (None if m is None else m.transpose(0, 1) for m in (mask, reset))
         T, B = x.shape[:2]
+        reset = check_reset("ConvLSTM", x, reset)
         steps = ALL
         if lengths is not None or mask is not None:
             steps = real_steps("ConvLSTM", T, B, lengths, mask)
             x, reset = steps.front(x), None if reset is None else steps.front(reset)
-        seen, last = self._loop(x, self._start(x, state), steps.lengths, reset)
+        ends = check_lengths("ConvLSTM", x, steps.lengths)
+        seen, last = self._loop(x, self._start(x, state), ends, reset)
 
         def shown(values: list[Tensor]) -> Tensor:
             whole = torch.stack(values) if values else x.new_zeros(0, *last["h"].shape)
@@ -163,14 +174,13 @@ class ConvLSTM(Clips, nn.Module):
         return named
 
     def _loop(
-        self, x: Tensor, state: dict[str, Tensor], lengths: Lengths, reset: Tensor | None
+        self, x: Tensor, state: dict[str, Tensor], ends: Tensor | None, reset: Tensor | None
     ) -> tuple[dict[str, list[Tensor]], dict[str, Tensor]]:
         """Every value at every step, and the last states; x is [T, B, I, *image]."""
         T, B = x.shape[:2]
         wide = (B, *[1] * (1 + self.dimensions))
-        real = ends = None
-        if lengths is not None:
-            ends = torch.as_tensor(lengths, device=x.device)
+        real = None
+        if ends is not None:
             real = torch.arange(T, device=x.device).unsqueeze(1) < ends
             x = torch.where(real.reshape(T, *wide), x, 0)
         convolve: Any = CONVOLUTIONS[self.dimensions]

@@ -116,6 +116,9 @@ def beyond(name: str, options: Mapping[str, Any]) -> Beyond:
             raise KindError(
                 f"{name}: {option} is {getattr(found, option)!r}.\n  Expected True or False."
             )
+    bias = found.forget_bias
+    if bias is not None and (isinstance(bias, bool) or not isinstance(bias, int | float)):
+        raise KindError(f"{name}: forget_bias is {bias!r}.\n  Expected a number.")
     if found.clip_gradient is not None:
         check_limit(name, found.clip_gradient)
     return found

@@ -13,12 +13,13 @@ from recurnn.cells.noise import recurrent_matrices
 from recurnn.checks import State
 from recurnn.errors import ConfigError, ShapeError, one_of
 from recurnn.nn.clip import Clips
+from recurnn.nn.forks import warn_if_forked
 from recurnn.nn.masks import ALL, real_steps
 from recurnn.nn.noise import Noise, drop_input, drop_weights
-from recurnn.nn.options import INITIALS, Zoneout, check_rate, zoneout_rates
+from recurnn.nn.options import INITIALS, MEMORIES, Zoneout, check_rate, zoneout_rates
 from recurnn.nn.scanned import Lengths
 from recurnn.norms import GradientNorms
-from recurnn.scan import ScanResult, scan
+from recurnn.scan import ENGINES, ScanResult, scan
 
 
 class Recurrent(Clips, nn.Module):
@@ -41,7 +42,8 @@ class Recurrent(Clips, nn.Module):
             a step to the one before; see `recurnn.GradientClip`. It can be set anew at any time.
 
     Raises:
-        ConfigError: a probability is not one, or acts on nothing; or c is not a positive number.
+        ConfigError: no cell, an unknown option, a probability that is none or acts on nothing, or
+            c is not a positive number.
 
     Example:
         >>> import torch
@@ -69,9 +71,18 @@ class Recurrent(Clips, nn.Module):
         clip_gradient: float | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(cell, Cell):
+            raise ConfigError(
+                f"Recurrent: the cell is {cell!r}.\n"
+                "  Expected a cell with its sizes, such as recurnn.cells.GRU(8, 32)."
+            )
         name = type(cell).__name__
-        if initial not in INITIALS:
-            raise one_of(f"{name}: initial", initial, INITIALS)
+        for option, given, known in (
+            ("initial", initial, INITIALS), ("engine", engine, ENGINES),
+            ("memory", memory, MEMORIES),
+        ):  # fmt: skip
+            if given not in known:
+                raise one_of(f"{name}: {option}", given, known)
         for option, rate in (
             ("input_dropout", input_dropout), ("state_dropout", state_dropout),
             ("weight_dropout", weight_dropout),
@@ -141,11 +152,14 @@ class Recurrent(Clips, nn.Module):
         Raises:
             ShapeError: sizes, types or devices that do not fit.
         """
+        if not torch.compiler.is_compiling():
+            warn_if_forked()
         if self.batch_first:
-            if x.dim() != 3:
+            if not isinstance(x, Tensor) or x.dim() != 3:
+                got = list(x.shape) if isinstance(x, Tensor) else f"a {type(x).__name__}"
                 raise ShapeError(
                     f"{type(self.cell).__name__}: the input must have three dimensions.\n"
-                    f"  x is {list(x.shape)}; expected [B, T, I] with I = {self.cell.input_size}."
+                    f"  x is {got}; expected [B, T, I] with I = {self.cell.input_size}."
                 )
             x = x.transpose(0, 1)
             reset = None if reset is None else reset.transpose(0, 1)

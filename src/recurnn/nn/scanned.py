@@ -16,6 +16,7 @@ from recurnn.nn import packed
 from recurnn.nn.base import TorchLayer
 from recurnn.nn.calls import check_kind, check_sizes, norms_of, states_of
 from recurnn.nn.draw import dropout
+from recurnn.nn.forks import warn_if_forked
 from recurnn.nn.masks import ALL, Steps, real_steps
 from recurnn.nn.merge import MERGED, Output, each
 from recurnn.nn.noise import drop_input
@@ -43,6 +44,8 @@ class Scanned(TorchLayer):
         norms: Norms = None,
     ) -> tuple[Any, States, list[ScanResult]]:
         """Torch's layouts in and out: packed, unbatched, batch-major or time-major."""
+        if not torch.compiler.is_compiling():
+            warn_if_forked()
         norms = norms_of(self, norms)
         if isinstance(x, PackedSequence):
             if lengths is not None or mask is not None:

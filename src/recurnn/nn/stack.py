@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from recurnn.checks import check_lengths
 from recurnn.errors import ConfigError, ShapeError, one_of
 from recurnn.nn.masks import ALL, real_steps
 from recurnn.nn.options import CONNECTIONS
@@ -107,9 +108,7 @@ class Stack(nn.Module):
         if lengths is not None or mask is not None:
             steps = real_steps("Stack", x.shape[0], x.shape[1], lengths, mask)
             x, reset = steps.front(x), None if reset is None else steps.front(reset)
-        ends = None
-        if steps.lengths is not None:
-            ends = torch.as_tensor(steps.lengths, device=x.device)
+        ends = check_lengths("Stack", x, steps.lengths)
         found: list[LayerResult] = []
         for k, layer in enumerate(self.layers):
             start = None if state is None else state[k]
@@ -117,6 +116,11 @@ class Stack(nn.Module):
                 result = run_layer(layer, x, start, lengths=ends, reset=reset, **options)
             else:
                 result, ends = _feed(layer, x, ends)
+            if not isinstance(result.output, Tensor):
+                raise ConfigError(
+                    f"Stack: layer {k}, a {type(layer).__name__}, gives no single output but a "
+                    f"{type(result.output).__name__}.\n  Give it another merge than None."
+                )
             if result.output.shape[0] != x.shape[0] and (
                 steps.order is not None or reset is not None
             ):

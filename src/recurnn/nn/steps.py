@@ -75,6 +75,11 @@ class OneStep(nn.Module):
     def _step(self, x: Tensor, state: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
         """The states after one step of x [B, I] or [I]."""
         name = type(self).__name__
+        if not isinstance(x, Tensor):
+            raise ShapeError(
+                f"{name}: the input is a {type(x).__name__}.\n  Expected a torch.Tensor [B, I] or "
+                "[I]."
+            )
         if x.dim() not in (1, 2):
             raise ShapeError(
                 f"{name}: the input must have one or two dimensions.\n"
