@@ -313,13 +313,6 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
     ),
     (
         ShapeError,
-        lambda: nn.GRU(3, 4)(X, mask=torch.ones(2, 5, dtype=torch.bool)),
-        "GRU: mask does not fit the input.\n  mask is [2, 5] of torch.bool; expected booleans, one "
-        "for each step of each row: T = 5 and B = 2. True is a real step.\n"
-        "  Its dimensions are the other way round: mask and input have one layout.",
-    ),
-    (
-        ShapeError,
         lambda: nn.ConvLSTM(3, 4)(X),
         "ConvLSTM: the input does not fit the layer.\n  x is [5, 2, 3]; expected [T, B, I, *image] "
         "with I = 3 and an image of 2 dimensions.",
