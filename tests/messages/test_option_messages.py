@@ -301,6 +301,23 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         "ConvLSTM: dimensions is 4; expected 1, 2 or 3.",
     ),
     (
+        ConfigError,
+        lambda: nn.Stack(torch.nn.LSTM(3, 4), torch.nn.Linear(4, 2)),
+        "Stack: a layer is torch.nn.LSTM.\n  Give recurnn.nn.LSTM, or what "
+        "recurnn.nn.convert(layer) returns.",
+    ),
+    (
+        ConfigError,
+        lambda: nn.Bidirectional(torch.nn.GRU(3, 4)),
+        "Bidirectional: a layer is torch.nn.GRU.\n  Give recurnn.nn.GRU, or what "
+        "recurnn.nn.convert(layer) returns.",
+    ),
+    (
+        ConfigError,
+        lambda: nn.Stack([nn.GRU(3, 4)]),
+        "Stack: a layer is a list.\n  Give the layers one by one: Stack(a, b), or Stack(*layers).",
+    ),
+    (
         KindError,
         lambda: nn.LSTM(3, 4, recurrent_dropout=0.1),
         "LSTM: there is no option 'recurrent_dropout'.\n  It is 'state_dropout' here.",

@@ -20,6 +20,7 @@ from recurnn.nn.results import (
     LayerResult,
     at_every_step,
     batch_first_of,
+    check_ours,
     is_recurrent,
     run_layer,
 )
@@ -73,6 +74,8 @@ class Bidirectional(nn.Module):
                 "  Share the parameters there, or leave `backward` out."
             )
         for one in (layer, backward):
+            if one is not None:
+                check_ours("Bidirectional", one)
             if one is not None and not is_recurrent(one):
                 raise ConfigError(
                     f"Bidirectional: a {type(one).__name__} has no direction.\n"

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from recurnn.errors import ConfigError
 from recurnn.nn.base import TorchLayer
 from recurnn.nn.recurrent import Recurrent
 
@@ -40,6 +41,21 @@ def at_every_step(values: Any, change: Callable[[Tensor], Tensor]) -> Any:
 def is_recurrent(layer: nn.Module) -> bool:
     """Whether a layer takes states, lengths and the rest."""
     return isinstance(layer, TorchLayer | Recurrent) or getattr(layer, "is_recurrent", False)
+
+
+def check_ours(name: str, layer: nn.Module) -> None:
+    """Refuse torch's own recurrent layers, which take no lengths and give a tuple.
+
+    Args:
+        name: of what the layer is given to, for errors.
+        layer: any layer.
+    """
+    if isinstance(layer, nn.RNNBase):
+        kind = type(layer).__name__
+        raise ConfigError(
+            f"{name}: a layer is torch.nn.{kind}.\n  Give recurnn.nn.{kind}, or what "
+            "recurnn.nn.convert(layer) returns."
+        )
 
 
 def batch_first_of(layer: nn.Module) -> bool:

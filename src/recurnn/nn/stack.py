@@ -12,7 +12,7 @@ from recurnn.checks import check_lengths
 from recurnn.errors import ConfigError, ShapeError, one_of
 from recurnn.nn.masks import ALL, real_steps
 from recurnn.nn.options import CONNECTIONS
-from recurnn.nn.results import LayerResult, at_every_step, is_recurrent, run_layer
+from recurnn.nn.results import LayerResult, at_every_step, check_ours, is_recurrent, run_layer
 from recurnn.nn.scanned import Lengths
 
 # What runs along time and has channels before it, with what padding looks like to it.
@@ -63,6 +63,13 @@ class Stack(nn.Module):
         super().__init__()
         if not layers:
             raise ConfigError("Stack: there are no layers.\n  Give it one or more.")
+        for layer in layers:
+            if not isinstance(layer, nn.Module):
+                raise ConfigError(
+                    f"Stack: a layer is a {type(layer).__name__}.\n"
+                    "  Give the layers one by one: Stack(a, b), or Stack(*layers)."
+                )
+            check_ours("Stack", layer)
         if connections not in CONNECTIONS:
             raise one_of("Stack: connections", connections, [str(c) for c in CONNECTIONS])
         self.layers = nn.ModuleList(layers)
