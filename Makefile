@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check format bench bench-kernels bench-layers bench-forecast bench-training docs clean
+.PHONY: help run test test-all check format bench bench-kernels bench-layers bench-forecast
+.PHONY: bench-training bench-tasks bench-streams bench-insight docs clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,7 +15,7 @@ help:  ## this list
 run: $(VENV)/.run  ## the main job on built-in data: train, compare, forecast, plot
 	$(BIN)/recurnn forecast --out out/forecast --overwrite
 
-test: $(VENV)/.dev  ## the fast set, within five minutes on two cores
+test: $(VENV)/.dev  ## the fast set, some five minutes on two cores, and ten more to compile kernels at first
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.dev  ## every test, the slow ones included
@@ -31,7 +32,7 @@ format: $(VENV)/.dev  ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-kernels bench-layers bench-forecast bench-training  ## every benchmark there is
+bench: bench-kernels bench-layers bench-forecast bench-training bench-tasks bench-streams bench-insight  ## every benchmark there is
 
 bench-kernels: $(VENV)/.bench  ## the compiled kernels beside torch, jax and onnxruntime
 	$(BIN)/python benchmarks/kernels.py
@@ -44,6 +45,16 @@ bench-forecast: $(VENV)/.dev  ## the electricity load: networks beside baselines
 
 bench-training: $(VENV)/.bench  ## a training epoch beside PyTorch and Keras
 	$(BIN)/python benchmarks/training.py
+
+bench-tasks: $(VENV)/.dev  ## the long-lag problems: what LSTM, GRU and Elman learn of them
+	$(BIN)/recurnn tasks all
+
+bench-streams: $(VENV)/.dev  ## memory of ten million steps, read and trained on
+	$(BIN)/python benchmarks/streams.py
+
+bench-insight: $(VENV)/.dev  ## what looking inside costs, and which planted faults it names
+	$(BIN)/python benchmarks/insight.py
+	$(BIN)/python benchmarks/verdicts.py
 
 docs: $(VENV)/.dev  ## the documentation, served on this machine
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve

@@ -11,8 +11,12 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 SHOWS = {
     "classify_digits.py": ["From sequences of 8 channels: 10 classes", "most frequent class"],
+    "draw_digits.py": ["From 10 classes to points of 8 channels", "mean trajectory by class"],
     "drop_in.py": ["and 16 gradients compared", "largest difference below 1e-12: True"],
     "forecast_co2.py": ["Forecast co2: 4 steps ahead", "linear autoregression", "2002-01-05"],
+    "regress_season.py": ["From sequences of 1 channel: 2 numbers", "ridge regression", "MSE"],
+    "tag_rising.py": ["2 tags a step: falls, rises", "window MLP", "accuracy"],
+    "say_numbers.py": ["From characters (V = 12) to words", "nearest neighbour", "→ nine hundred"],
     "own_cell.py": ["s = (1 − a) ⊙ s + a ⊙ h", "step 0: mean squared error", "step 200:"],
 }
 

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from recurnn.models import (
         Forecaster,
         LanguageModel,
+        Seq2Seq,
         SequenceClassifier,
+        SequenceGenerator,
         SequenceRegressor,
+        SequenceTagger,
     )
 
 __version__ = "0.1.0"
@@ -30,8 +33,11 @@ __all__ = [
     "stepper",
     "explain",
     "Forecaster",
+    "Seq2Seq",
     "SequenceClassifier",
+    "SequenceGenerator",
     "SequenceRegressor",
+    "SequenceTagger",
     "GradientClip",
     "LanguageModel",
     "GradientNorms",
@@ -41,10 +47,15 @@ __all__ = [
     "__version__",
 ]
 
+_MODELS = (
+    "Forecaster", "LanguageModel", "Seq2Seq", "SequenceClassifier", "SequenceGenerator",
+    "SequenceRegressor", "SequenceTagger",
+)  # fmt: skip
+
 
 def __getattr__(name: str) -> Any:
     # Whoever wants a layer does not wait for pandas, statsmodels and scikit-learn.
-    if name in ("Forecaster", "LanguageModel", "SequenceClassifier", "SequenceRegressor"):
+    if name in _MODELS:
         from recurnn import models
 
         return getattr(models, name)

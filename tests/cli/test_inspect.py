@@ -102,6 +102,7 @@ def test_cells_side_by_side(tmp_path: Path) -> None:
     assert [line.split("  ")[0] for line in lines[1:5]] == [
         "elman, clip 1", "elman, no clipping", "lstm, clip 1", "lstm, no clipping",
     ]  # fmt: skip
+    assert lines[0].endswith("verdict")
     names = {p.stem for p in (tmp_path / "f").glob("*.png")}
     assert names == {
         "sigmoid-repeated", "gradient-against-lag", "gradient-before-training",
@@ -112,6 +113,40 @@ def test_cells_side_by_side(tmp_path: Path) -> None:
     assert before.groupby("line").size().to_dict() == {"elman": 8, "lstm": 8}
     sweep = pd.read_csv(tmp_path / "f" / "gradient-against-lag.csv")
     assert sweep[sweep["line"] == "lstm"]["lag"].tolist() == [1, 2, 3, 4, 5, 7]
+
+
+def test_a_language_model_with_text(tmp_path: Path) -> None:
+    pytest.importorskip("plotly")
+    text = 'He said: "hold (on)" to me.\n' * 60
+    (tmp_path / "t.txt").write_text(text)
+    model = recurnn.LanguageModel(hidden_size=6, batch_size=4, steps=24, epochs=1)
+    model.fit(tmp_path / "t.txt").save(tmp_path / "model")
+    assert model.subject(tmp_path / "t.txt").steps == 24  # no more than training cut to
+    shown = run("inspect", tmp_path / "model", "--data", tmp_path / "t.txt", "--rows", 3,
+                "--steps", 20, "--lag", 5, "--unit", "h[2]", "--unit", "f",
+                "--out", tmp_path / "r.html", "--figures", tmp_path / "f")  # fmt: skip
+    assert "the task's lag is 5" in shown
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    for words in ("Text by h[2] of ", "Text by f of ", "Text by contribution", "Units that follow"):
+        assert words in page
+    table = pd.read_csv(next((tmp_path / "f").glob("text-by-contribution.csv")))
+    assert table.shape == (1, 33)  # a line of 32, 20 of them taken
+    assert table.iloc[0, 1:].notna().sum() == 20
+
+
+def test_gates_that_keep_start_open_or_as_usual(tmp_path: Path) -> None:
+    shares = {}
+    for start in ("chrono", "cell"):
+        run("inspect", "--compare", "lstm", "gru", "--steps", 40, "--updates", 1, "--start", start,
+            "--figures", tmp_path / start)  # fmt: skip
+        table = pd.read_csv(tmp_path / start / "gradient-before-training.csv")
+        last = table[table["steps back from the loss"] == 39]
+        shares[start] = last.set_index("line")["share of the gradient left"]
+    assert (shares["chrono"] > 0.01).all()
+    assert (shares["cell"] < 1e-4).all()
+    told = run("inspect", "--compare", "elman", "--steps", 40, "--updates", 1,
+               "--recurrent-scale", 6)  # fmt: skip
+    assert [line.split()[-1] for line in told.splitlines()[1:]] == ["explodes", "explodes"]
 
 
 def test_what_it_refuses(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,12 +166,25 @@ def test_what_it_refuses(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
         ("inspect", model, "--data", other, "--out", out): "kW",
         ("inspect", model, "--data", short, "--out", out): "is too short for a single window",
         ("inspect", model, "--data", data, "--lag", 0): "error: Subject: lag is 0",
+        ("inspect", model, "--data", data, "--steps", 9): "rows have its context, 12 steps.\n",
+        (
+            "inspect",
+            model,
+            "--data",
+            data,
+            "--unit",
+            "h[4]",
+            "--figures",
+            folder / "figs",
+        ): "error: layers.0: h has no unit 4.\n  It has the units 0 to 3.",
+        ("inspect", model, "--data", data, "--unit", "rnn:h"): "Known: layers.0.",
         ("inspect", model, "--data", data, "--out", folder / "there.html"): "exists.\n",
         ("inspect", "--compare", "elman", "lstn"): "Did you mean 'lstm'?",
     }
     for arguments, text in cases.items():
         assert text in failing(capsys, *arguments), arguments
     assert not out.exists()
+    assert not (folder / "figs").exists()
     (model / "history.csv").write_text("number,loss\n1,much\n")
     text = failing(capsys, "inspect", model, "--data", data, "--out", out)
     assert "is not the history of a training" in text

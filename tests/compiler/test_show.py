@@ -147,7 +147,7 @@ def compiles(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_explain_by_its_text(compiles: None) -> None:
     assert recurnn.explain(KINDS["projected-lstm"].make()) == EXPLAINED
     norm = recurnn.explain(KINDS["layernorm-lstm"].make())
-    assert "8 · (11 H + 3) bytes, of h, c and 12 values without a name." in norm
+    assert "8 · (10 H + 4) bytes, of h, c and 12 values without a name." in norm
     assert "which share the rows; the same bits" in norm
 
 

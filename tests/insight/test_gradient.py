@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import recurnn
 from problems import KINDS, normal
 from recurnn import Subject, cells, insight, nn
 from recurnn.insight.decay import fit_decay
@@ -281,11 +280,18 @@ def test_measuring_leaves_no_trace():
     np.testing.assert_array_equal(first.total, insight.gradient_flow(subject)["rnn"].total)
 
 
-@pytest.mark.xfail(strict=True, reason="what was compiled before is not compiled anew to be seen")
-def test_torch_compile_cannot_be_recorded(kernels):
-    cell, x = cells.GRU(3, 4), torch.randn(5, 2, 3)
-    compiled = torch.compile(lambda x: recurnn.scan(cell, x).output, backend="eager")
-    plain = compiled(x)
-    with insight.Record(nn.Recurrent(cell)), pytest.raises(Exception, match="looked into"):
-        compiled(x)
-    identical({"y": compiled(x)}, {"y": plain})
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_was_compiled_before_is_recorded(kernels, whole):
+    model, x = nn.Stack(nn.GRU(3, 4), torch.nn.Linear(4, 1)), torch.randn(5, 2, 3)
+    compiled = torch.compile(model if whole else lambda x: model(x), backend="eager")
+    plain = compiled(x).output
+    with insight.Record(compiled if whole else model, states=True) as record:
+        y = compiled(x).output
+        y[-1].sum().backward()
+    with insight.Record(model, states=True) as want:
+        model(x).output[-1].sum().backward()
+    identical({"y": y, "again": compiled(x).output}, {"y": plain, "again": plain})
+    (layer,) = record
+    assert layer.name == ("_orig_mod.layers.0" if whole else "layers.0")
+    identical(layer.norms, want["layers.0"].norms)
+    identical(layer.values, want["layers.0"].values)

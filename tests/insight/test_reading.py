@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from recurnn import cells, insight, nn
+from recurnn import Subject, cells, insight, nn
 from recurnn.insight import figures
+from recurnn.insight.reading import followed, readings
 
 
 class Follows(cells.Cell):
@@ -127,3 +128,75 @@ def test_attention_shows_the_words():
     assert list(table.columns[1:]) == ["I", "am", "here"]
     assert table.iloc[:, 0].tolist() == ["je", "suis"]
     assert table.loc[1, "here"] == pytest.approx(0.7)
+
+
+class Reader(torch.nn.Module):
+    """Tokens to log p of the next, by an embedding and a GRU."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.embedding = torch.nn.Embedding(size, 5)
+        self.rnn = nn.Recurrent(cells.GRU(5, 7), batch_first=True, engine="reference")
+        self.head = torch.nn.Linear(7, size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.rnn(self.embedding(x)).output)
+
+
+def reading_of(tokens: list[str]) -> insight.Inspection:
+    torch.manual_seed(2)
+    known = sorted(set(tokens))
+    x = torch.tensor([[known.index(t) for t in tokens], [0] * len(tokens)])
+    return insight.inspect(Subject(Reader(len(known)), x, x, "cross_entropy", labels=tokens))
+
+
+def test_a_text_is_read_by_the_unit_that_follows_something_and_by_contribution():
+    tokens = ["<end>", *'He said "Yes (7)" to it.'] * 2
+    found = reading_of(tokens)
+    table = followed(found, found.record["rnn"])
+    text = "".join("\n" if len(t) > 1 else t for t in tokens)
+    h = found.record["rnn"].values["h"][5:, 0].detach().numpy()
+    spaces = insight.text_features(text)["space"][5:]
+    row = table[(table["feature"] == "space") & (table["of"] == "h") & (table["unit"] == 2)]
+    assert row["correlation"].item() == pytest.approx(np.corrcoef(h[:, 2], spaces)[0, 1], abs=1e-4)
+    best = table.iloc[0]
+    units, coloured, contributed = readings(found)
+    assert isinstance(units, figures.Bars)
+    values = found.record["rnn"].values[best["of"]][:, 0, int(best["unit"])].detach()
+    np.testing.assert_allclose(coloured.values.reshape(-1)[:50], values, rtol=1e-6)
+    assert coloured.title == f"Text by {best['of']}[{best['unit']}] of rnn"
+    assert coloured.text[0][:4] == ["⏎", "H", "e", " "]
+    np.testing.assert_allclose(
+        contributed.values.reshape(-1)[:50], found.first_row, rtol=1e-5, atol=1e-7
+    )
+    want = insight.attributions(found.subject)[0][0]
+    np.testing.assert_allclose(found.first_row, want, rtol=1e-4, atol=1e-6)
+
+
+def test_words_are_coloured_by_the_units_asked_for():
+    found = reading_of(["to", "be", "or", "not", "to", "be"])
+    assert followed(found, found.record["rnn"]) is None
+    one, gate, _ = readings(found, ["rnn:n[4]", "z"])
+    layer = found.record["rnn"].values
+    np.testing.assert_allclose(one.values.reshape(-1)[:6], layer["n"][:, 0, 4].detach(), rtol=1e-6)
+    mean = layer["z"][:, 0].detach().mean(1)
+    np.testing.assert_allclose(gate.values.reshape(-1)[:6], mean, rtol=1e-6)
+    assert (one.title, gate.title) == ("Text by n[4] of rnn", "Text by z of rnn")
+
+
+def test_a_series_stands_over_the_gate_that_keeps_and_its_times_are_followed():
+    times = list(pd.date_range("2024-01-01", periods=48, freq="h"))
+    x = torch.randn(2, 48, 2)
+    module = nn.Stack(nn.Recurrent(cells.GRU(2, 4), engine="reference"), batch_first=True)
+    subject = Subject(module, x, torch.randn(2, 48, 4), labels=times)
+    found = insight.inspect(subject)
+    assert set(followed(found, found.record["layers.0"])["feature"]) == {
+        "hour of day", "day of week", "day of year",
+    }  # fmt: skip
+    _, panels = readings(found)
+    above, below = panels.panels
+    np.testing.assert_allclose(above.lines["series"][1], x[0, :, 0], rtol=1e-6)
+    z = found.record["layers.0"].values["z"][:, 0].detach()
+    np.testing.assert_allclose(below.z, z.T, rtol=1e-6)
+    (one,) = list(readings(found, ["z[2]"]))[1:]
+    np.testing.assert_allclose(one.panels[1].lines["z[2]"][1], z[:, 2], rtol=1e-6)

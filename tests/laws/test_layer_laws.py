@@ -121,3 +121,14 @@ def test_padding_is_invisible_to_drawn_masks_too(name: str) -> None:
         torch.manual_seed(3)
         results.append(output(layer, given, lengths=LENGTHS).detach())
     identical({"y": results[1]}, {"y": results[0]})
+
+
+def test_two_directions_of_images_are_joined_by_channel():
+    layer = nn.Bidirectional(nn.ConvLSTM(3, 4, 3))
+    x = torch.randn(5, 2, 3, 6, 7)
+    joined = layer(x).output
+    layer.merge = None
+    forward, backward = layer(x).output
+    assert joined.shape == (5, 2, 8, 6, 7)
+    assert torch.equal(joined[:, :, :4], forward)
+    assert torch.equal(joined[:, :, 4:], backward)

@@ -15,6 +15,7 @@ from recurnn.insight import figures
 from recurnn.insight.comparison import compare
 from recurnn.insight.figure import Lines
 from recurnn.insight.page import Page
+from recurnn.insight.reading import chosen_unit
 
 
 def layer() -> nn.Recurrent:
@@ -193,6 +194,23 @@ CASES = {
     ),
     "no cells": (
         lambda: compare([]), "compare: there are no cells.\n  Give one or more: elman lstm gru.",
+    ),
+    "an unknown start": (
+        lambda: compare(["gru"], start="crono"),
+        "compare: start: there is no 'crono'.\n  Known: chrono, cell. Did you mean 'chrono'?",
+    ),
+    "recurrent matrices times less than nothing": (
+        lambda: compare(["gru"], recurrent_scale=-1.0),
+        "compare: recurrent_scale is -1.0; expected a number of at least 0.",
+    ),
+    "a unit that is not one": (
+        lambda: chosen_unit(insight.observe(subject()), "h[3"),
+        "unit is 'h[3'.\n  Expected a state or gate and perhaps a unit of it: h[3], f, "
+        "Recurrent:h[3].",
+    ),
+    "a unit of a layer that is not there": (
+        lambda: chosen_unit(insight.observe(subject()), "rnn:h[3]"),
+        "layer: there is no 'rnn'.\n  Known: Recurrent.",
     ),
     "too short to add": (
         lambda: compare(["gru"], steps=1), "The adding problem: 1 steps; it needs at least 2.",

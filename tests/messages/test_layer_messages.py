@@ -164,7 +164,8 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         ShapeError,
         lambda: nn.GRU(3, 4, batch_first=True)(X, mask=torch.ones(2, 5, dtype=torch.bool)),
         "GRU: mask does not fit the input.\n  mask is [5, 2] of torch.bool; expected booleans, one "
-        "for each step of each row: T = 2 and B = 5. True is a real step.",
+        "for each step of each row: T = 2 and B = 5. True is a real step.\n"
+        "  Its dimensions are the other way round: mask and input have one layout.",
     ),
     (
         ConfigError,

@@ -301,6 +301,17 @@ MESSAGES: list[tuple[type[RecurnnError], Callable[[], object], str]] = [
         "ConvLSTM: dimensions is 4; expected 1, 2 or 3.",
     ),
     (
+        KindError,
+        lambda: nn.LSTM(3, 4, recurrent_dropout=0.1),
+        "LSTM: there is no option 'recurrent_dropout'.\n  It is 'state_dropout' here.",
+    ),
+    (
+        ConfigError,
+        lambda: nn.LSTM(3, 4, activation=torch.nn.ReLU()),
+        "activation is the module ReLU.\n  Expected a name, such as 'relu', or a function, such as "
+        "torch.relu.",
+    ),
+    (
         ShapeError,
         lambda: nn.ConvLSTM(3, 4)(X),
         "ConvLSTM: the input does not fit the layer.\n  x is [5, 2, 3]; expected [T, B, I, *image] "

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import recurnn
 from recurnn.errors import ConfigError, DataError, ModelFolderError, RecurnnError, ShapeError
@@ -35,8 +36,8 @@ def message(kind: type[RecurnnError], call, *args, **options) -> str:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"pooling": "maxx"}, "pooling: there is no 'maxx'.\n  Known: last, mean, max, attention. "
-                              "Did you mean 'max'?"),
+        ({"pooling": "maxx"}, "pooling: there is no 'maxx'.\n  Known: None, last, mean, max, "
+                              "attention, flat. Did you mean 'max'?"),
         ({"cell": "lsmt"},
          "cell: there is no 'lsmt'.\n  Known: lstm, gru, elman. Did you mean 'lstm'?"),
         ({"tokens": "word"}, "tokens: there is no 'word'.\n  Known: None, characters, words. "
@@ -47,6 +48,11 @@ def message(kind: type[RecurnnError], call, *args, **options) -> str:
         ({"embedding_size": 0}, "embedding_size is 0; expected a whole number of at least 1."),
         ({"class_weight": 3}, "class_weight is 3; expected 'balanced', None, or a weight for each "
                               "class: {'yes': 2.0, 'no': 1.0}."),
+        ({"threshold": "f2"}, "threshold: there is no 'f2'.\n  Known: f1, balanced. Did you mean "
+                              "'f1'?"),
+        ({"threshold": 2}, "threshold is 2; expected a probability, or 'f1'."),
+        ({"token_dropout": 1},
+         "token_dropout is 1; expected a share of at least 0 and below 1."),
         ({"class_weight": {"a": -1}},
          "class_weight of 'a' is -1; expected a number above 0."),
     ],
@@ -70,7 +76,7 @@ def test_the_regressors_loss():
         (DataError, [X[0], [], X[1], X[2]],
          "X[1] is empty.\n  A sequence has one step or more: leave it out."),
         (DataError, [X[0], [1.0, np.nan], X[1], X[2]],
-         "X[1] holds what is not a finite number.\n  Step 1, channel 0 is nan. Fill it, or leave "
+         "X[1] holds what is not a finite number.\n  Step 1, channel 0 is NaN. Fill it, or leave "
          "the sequence out."),
         (ShapeError, [np.ones((3, 2)), np.ones((3, 2)), np.ones((4, 1)), np.ones((3, 2))],
          "X[2] does not fit the others.\n  It has 1 channel; X[0] has 2 channels.\n  Give all "
@@ -124,6 +130,30 @@ def test_classes(kind, y, text):
     assert message(kind, classifier().fit, X, y) == text
 
 
+def test_thresholds():
+    assert message(DataError, classifier(threshold=0.4).fit, X, ["a", "b", "c", "a"]) == (
+        "threshold is 0.4, but there are 3 classes.\n  A threshold is for two; leave it out."
+    )
+    assert message(DataError, classifier(threshold="f1").fit, X, Y) == (
+        "threshold: 'f1' is chosen on the validation part, which has not both classes.\n  It has 0 "
+        "sequences; give more, or a number."
+    )
+
+
+def test_forms_of_scipy_and_complex_numbers():
+    assert message(DataError, classifier().fit, csr_array(np.ones((4, 3))), Y) == (
+        "The sequences are a sparse matrix: sparse input is not supported.\n"
+        "  Give an array: X.toarray()."
+    )
+    assert message(DataError, classifier().fit, np.ones((4, 3)) * 1j, Y) == (
+        "Complex data not supported: X[0] holds complex numbers.\n"
+        "  Give the real and imaginary parts as two channels."
+    )
+    assert message(DataError, classifier().fit, X, None) == (
+        "fit requires y to be passed, but the target y is None."
+    )
+
+
 def test_a_class_without_a_weight():
     assert message(DataError, classifier(class_weight={"a": 1}).fit, X, Y) == (
         "class_weight has no weight for 'b'.\n  Give one for each class, or 'balanced'."
@@ -156,6 +186,16 @@ def test_sequences_of_another_kind(fitted):
     assert message(ShapeError, fitted.predict, np.ones((2, 3, 2))) == (
         "The sequences do not fit the model.\n"
         "  They have C = 2 channels; it was fitted on sequences with C = 1."
+    )
+
+
+def test_longer_than_what_was_fitted_on():
+    model = classifier().fit([[1.0, 2, 3], [3.0, 2, 1]] * 2, Y)
+    assert model.predict([[1.0, 2.0]]).shape == (1,)
+    assert message(DataError, model.predict, [X[0], X[1]]) == (
+        "X[1] is longer than the sequences that the model was fitted on.\n  It has 4 steps, they "
+        "had 3 at most; with pooling='flat' each step has its own place.\n  Cut it, or fit with "
+        "another pooling."
     )
 
 

@@ -67,6 +67,12 @@ def test_an_option_that_the_optimizer_does_not_have():
     )
 
 
+@pytest.mark.parametrize("name", ["lbfgs", "sparseadam"])
+def test_optimizers_that_need_another_loop_are_not_named(name):
+    with pytest.raises(ConfigError, match=f"optimizer: there is no '{name}'"):
+        Plan(optimizer=name)
+
+
 def test_buckets_without_lengths():
     assert text_of(ConfigError, nn.Linear(2, 1), Pairs(), None, Plan(bucket=True)) == (
         "bucket: the data have no lengths.\n"

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.metrics import balanced_accuracy_score, f1_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -21,10 +22,10 @@ from recurnn.baselines.sequences import grams, resampled, summary
 from recurnn.data import Sequences
 from recurnn.data.sequence_inputs import as_inputs
 from recurnn.errors import NotFittedError
-from recurnn.models.sequence_classifier import WeightedCrossEntropy
+from recurnn.models.sequence_classifier import WeightedCrossEntropy, best_threshold
 from recurnn.models.sequence_comparison import Scored, verdict
 from recurnn.models.sequence_network import POOLINGS, SequenceNetwork
-from recurnn.models.sequence_preparation import by_length, parts_of
+from recurnn.models.sequence_preparation import by_length, parts_of, settled
 
 SMALL = {"hidden_size": 5, "epochs": 2}
 
@@ -43,7 +44,9 @@ def ramps(n: int = 40, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
 
 def network(pooling: str, **more: object) -> SequenceNetwork:
     torch.manual_seed(3)
-    return SequenceNetwork(inputs=2, outputs=3, hidden_sizes=(4, 3), pooling=pooling, **more).eval()
+    return SequenceNetwork(
+        inputs=2, outputs=3, hidden_sizes=(4, 3), pooling=pooling, steps=6, **more
+    ).eval()
 
 
 @pytest.mark.parametrize("bidirectional", [True, False])
@@ -66,6 +69,9 @@ def test_the_poolings_are_what_they_are_called():
     torch.testing.assert_close(pooled["mean"][1], h[1, :3].mean(0))
     torch.testing.assert_close(pooled["max"][1], h[1, :3].amax(0))
     torch.testing.assert_close(pooled["last"][1], torch.cat([last[0, 1], last[1, 1]]))
+    assert pooled["flat"].shape == (2, 6 * 6)
+    assert torch.equal(pooled["flat"][1].view(6, 6)[:3], h[1, :3])
+    assert not pooled["flat"][1].view(6, 6)[3:].any()
     attention = network("attention").attention
     scores = [attention.score(torch.tanh(attention.hidden(h[1, t]))) for t in range(3)]
     weights = torch.softmax(torch.cat(scores), 0)
@@ -106,6 +112,25 @@ def test_texts_and_tokens():
     tokens = recurnn.SequenceClassifier(hidden_size=8, epochs=20, learning_rate=0.02)
     tokens.fit([list(t) for t in x], y)
     assert np.array_equal(tokens.predict_proba([["a"]]), model.predict_proba(["a"]))
+
+
+def test_what_is_left_open_is_settled_by_the_sequences():
+    equal, unequal = [[1.0, 2, 3]] * 8, [[1.0, 2, 3]] * 7 + [[1.0]]
+    y = [0, 1] * 4
+    model = recurnn.SequenceClassifier(**SMALL).fit(equal, y)
+    few = {"dropout": 0.2, "steps": 3, "validation": 0.0, "schedule": "cosine"}
+    assert model._settled == few | {"pooling": "flat"}
+    assert model.get_params()["pooling"] is None
+    assert recurnn.SequenceClassifier(**SMALL).fit(unequal, y)._settled["pooling"] == "mean"
+    assert settled(model._options(), [3] * 4999, tokens=True)["dropout"] == 0.5
+    many = settled(model._options(), [101] * 5000, tokens=True)
+    assert many == {
+        "pooling": "mean", "dropout": 0.2, "steps": 101, "validation": 0.1, "schedule": "constant",
+    }  # fmt: skip
+    given = recurnn.SequenceClassifier(pooling="max", dropout=0.1, **SMALL).fit(equal, y)
+    assert given._settled == few | {"pooling": "max", "dropout": 0.1}
+    chosen = recurnn.SequenceClassifier(threshold="f1")._options()
+    assert settled(chosen, [3] * 8, tokens=False)["validation"] == 0.1
 
 
 def test_rare_tokens_of_the_validation_part_are_unknown():
@@ -187,6 +212,43 @@ def test_class_weights():
     assert model._loss(np.array(["a"])).weights.tolist() == [1, 5]
 
 
+def test_the_threshold_is_the_best_of_all():
+    random = np.random.default_rng(3)
+    told, true = random.random(60).round(2), random.random(60) < 0.3
+    edges = np.linspace(0, 1, 102)
+    for name, score in (("f1", f1_score), ("balanced", balanced_accuracy_score)):
+        found = score(true, told >= best_threshold(told, true, name))
+        assert found == pytest.approx(max(score(true, told >= e) for e in edges if e <= told.max()))
+
+
+def test_a_threshold_moves_what_is_told(tmp_path):
+    x, y = ramps(60)
+    y = y.copy()
+    y[::3] = "down"  # more of these
+    plain = recurnn.SequenceClassifier(validation=0.3, **SMALL).fit(x, y)
+    assert plain.threshold_ is None
+    p = plain.predict_proba(x)[:, 1]
+    for edge in (0.0, 1.0, float(np.median(p))):
+        model = clone(plain).set_params(threshold=edge).fit(x, y)
+        assert np.array_equal(model.predict_proba(x)[:, 1], p)
+        assert np.array_equal(model.predict(x) == "up", p >= edge)
+    chosen = clone(plain).set_params(threshold="balanced").fit(x, y)
+    held = parts_of(np.unique(y, return_inverse=True)[1], 0.3, seed=0)[1]
+    assert chosen.threshold_ == best_threshold(p[held], y[held] == "up", "balanced")
+    chosen.save(tmp_path / "m")
+    again = recurnn.SequenceClassifier.load(tmp_path / "m")
+    assert np.array_equal(again.predict(x), chosen.predict(x))
+    assert again.threshold_ == chosen.threshold_
+
+
+def test_tokens_are_dropped_in_training_alone():
+    module = network("mean", embedding_size=4, token_dropout=0.999)
+    x, lengths = torch.tensor([[1, 1, 1, 1]]), torch.tensor([4])
+    unknown = module(torch.zeros_like(x), lengths)
+    assert not torch.allclose(module(x, lengths), unknown)
+    torch.testing.assert_close(module.train()(x, lengths), unknown)
+
+
 def test_training_goes_on_where_it_stood(tmp_path):
     x, y = ramps()
     model = recurnn.SequenceClassifier(validation=0, **SMALL).fit(x, y)
@@ -204,7 +266,9 @@ def test_training_goes_on_where_it_stood(tmp_path):
 
 def test_a_model_loaded_by_another_process_says_the_same(tmp_path):
     x, y = ["ab", "ba", "cd", "dc"] * 4, [3, 3, 7, 7] * 4
-    model = recurnn.SequenceClassifier(class_weight={3: 1.0, 7: 2.0}, **SMALL).fit(x, y)
+    model = recurnn.SequenceClassifier(class_weight={3: 1.0, 7: 2.0}, pooling="mean", **SMALL).fit(
+        x, y
+    )
     model.compare(x, y)
     model.save(tmp_path / "m")
     code = (

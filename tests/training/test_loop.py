@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import recurnn
 from problems_of_training import Pairs, line, linear
 from recurnn.errors import ConfigError
 from recurnn.training import (
@@ -167,6 +168,33 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_generator_alone():
         nets.append(net[0].weight)
     assert torch.equal(nets[0], nets[1])
     assert not torch.equal(nets[0], nets[2])
+
+
+@pytest.mark.parametrize("kind", [recurnn.nn.LSTM, nn.LSTM])
+def test_bfloat16_is_what_is_computed_with_and_not_what_is_kept(kind):
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.rnn = kind(1, 8, batch_first=True)
+            self.head = nn.Linear(8, 1)
+            self.seen: set[torch.dtype] = set()
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.head(self.rnn(x[..., None])[0][:, -1])
+            self.seen.add(y.dtype)
+            return y
+
+    nets = {name: Net() for name in ("float32", "bfloat16")}
+    losses = {
+        name: fit(net, line(0), None, Plan(epochs=3, learning_rate=0.01, precision=name))
+        .epochs[-1].loss
+        for name, net in nets.items()
+    }  # fmt: skip
+    assert [net.seen for net in nets.values()] == [{torch.float32}, {torch.bfloat16}]
+    assert all(p.dtype == torch.float32 for p in nets["bfloat16"].parameters())
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.03)
 
 
 def test_cosine_schedule_ends_near_zero():

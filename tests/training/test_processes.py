@@ -1,7 +1,5 @@
 """Several processes end where one does, and a killed worker changes nothing."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+
+from children import child, ended
 
 WORKER = Path(__file__).with_name("worker.py")
 
@@ -20,12 +20,11 @@ def run(count: int, *arguments: object, restarts: int = 0) -> str:
         sys.executable, "-m", "torch.distributed.run", "--standalone",
         f"--nproc-per-node={count}", f"--max-restarts={restarts}", "--monitor-interval=0.1",
     ]  # fmt: skip
-    done = subprocess.run(
-        [*(alone if count == 1 else many), str(WORKER), *map(str, arguments)],
-        capture_output=True, text=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stderr
+    command = [*(alone if count == 1 else many), str(WORKER), *map(str, arguments)]
+    with child(command) as process:
+        status, _, errors = ended(process, within=240)
+    assert status == 0, errors[-3000:]
+    return errors
 
 
 def found(out: Path, rank: int = 0) -> dict[str, Tensor]:

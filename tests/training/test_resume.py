@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import recurnn
+from children import child, ended
 from recurnn.data import Streams, Windows
 from recurnn.errors import CheckpointError, ConfigError
 from recurnn.training import Averaging, Plan, Run, Saves, Update, Watch, fit
@@ -114,6 +116,33 @@ def test_stopped_twice_and_taken_up_it_ends_in_the_same_bits(kind, plan, tmp_pat
     assert history.best == whole.best
 
 
+class Twice(Watch):
+    """Ctrl-C, and again before the update is made."""
+
+    def __init__(self, update: int) -> None:
+        self.at = update
+
+    def gradients(self, run: Run) -> None:
+        if run.history.updates == self.at:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+            raise AssertionError("the second Ctrl-C breaks off at once")
+
+
+def test_a_second_ctrl_c_breaks_off_and_half_an_update_is_never_saved(tmp_path):
+    net, train, validation = job("stream")
+    whole = fit(net, train, validation, PLANS["adam"])
+    expected = weights(net)
+    net, train, validation = job("stream")
+    history = fit(net, train, validation, PLANS["adam"], watch=Twice(25), saves=Saves(tmp_path, 4))
+    assert history.interrupted
+    assert sorted(p.name for p in tmp_path.glob("checkpoint-*"))[-1].endswith("24.safetensors")
+    net, train, validation = job("stream")
+    history = fit(net, train, validation, PLANS["adam"], saves=Saves(tmp_path, 4, resume=True))
+    assert (history.resumed, history.updates) == (24, whole.updates)
+    assert all(torch.equal(a, b) for a, b in zip(weights(net), expected, strict=True))
+
+
 def test_the_best_weights_survive_even_when_the_best_epoch_was_before_the_stop(tmp_path):
     # So large a learning rate that the first epochs are the best.
     plan = Plan(learning_rate=0.3, epochs=8, batch_size=32, clip=None, patience=None)
@@ -177,45 +206,45 @@ print("done", [hash(tuple(w.flatten().tolist())) for w in weights(net)])
 """
 
 
-def start(folder: Path) -> subprocess.Popen:
+def start(folder: Path) -> AbstractContextManager[subprocess.Popen[str]]:
     program = PROGRAM.format(tests=str(Path(__file__).parents[1]), folder=str(folder))
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", program],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    return child([sys.executable, "-W", "error", "-c", program])
 
 
-def ends(process: subprocess.Popen) -> str:
-    out, err = process.communicate(timeout=180)
-    assert process.returncode == 0, err
-    assert out.startswith("done"), err
+def last_words(folder: Path) -> str:
+    """What a run into this folder that nobody stops prints at its end."""
+    with start(folder) as process:
+        status, out, errors = ended(process, within=180)
+    assert status == 0, errors
+    assert out.startswith("done"), errors
     return out
+
+
+def await_checkpoint(process: subprocess.Popen[str], folder: Path) -> None:
+    """Until the process has written a checkpoint, or has ended: its imports take seconds."""
+    deadline = time.monotonic() + 120
+    before = {p.name for p in folder.glob("checkpoint-*")}
+    while process.poll() is None and time.monotonic() < deadline:
+        if {p.name for p in folder.glob("checkpoint-*")} - before:
+            break
+        time.sleep(0.002)
 
 
 def killed_and_resumed(folder: Path, kills: int, seed: int) -> str:
     rng = random.Random(seed)
-    for _ in range(kills):
-        process = start(folder)
-        deadline = time.monotonic() + 120
-        before = {p.name for p in folder.glob("checkpoint-*")}
-        # Imports take seconds: count from the first checkpoint that this process writes.
-        while process.poll() is None and time.monotonic() < deadline:
-            if {p.name for p in folder.glob("checkpoint-*")} - before:
-                time.sleep(rng.uniform(0, 0.15))
-                break
-            time.sleep(0.002)
-        process.kill()
-        process.communicate()
-        if process.returncode == 0:
-            break
-    return ends(start(folder))
+    for kill in range(kills):
+        with start(folder) as process:
+            await_checkpoint(process, folder)
+            time.sleep(rng.uniform(0, 0.15))
+            process.kill()
+        assert process.returncode == -signal.SIGKILL, f"it ended before kill {kill}"
+    return last_words(folder)
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory) -> str:
     """What a run that nobody disturbs ends with."""
-    return ends(start(tmp_path_factory.mktemp("whole")))
+    return last_words(tmp_path_factory.mktemp("whole"))
 
 
 def test_killed_at_random_moments_it_ends_in_the_same_bits(tmp_path, expected):
@@ -228,14 +257,11 @@ def test_killed_twenty_times_it_ends_in_the_same_bits(tmp_path, expected):
 
 
 def test_sigterm_saves_and_exits_with_143(tmp_path, expected):
-    process = start(tmp_path)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("checkpoint-*")) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.terminate()
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (143, "", "")
-    assert ends(start(tmp_path)) == expected
+    with start(tmp_path) as process:
+        await_checkpoint(process, tmp_path)
+        process.terminate()
+        assert ended(process, within=60) == (143, "", "")
+    assert last_words(tmp_path) == expected
 
 
 def test_checkpoints_are_not_gone_on_from_unasked(tmp_path):

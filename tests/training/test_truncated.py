@@ -1,13 +1,16 @@
 """Truncated backpropagation: each window's gradient is autograd's over the same window."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import recurnn
-from recurnn.data import Streams
+from recurnn.data import Streams, open_array
 from recurnn.errors import ConfigError
-from recurnn.training import Plan, Run, Watch, evaluate, fit
+from recurnn.training import Plan, Run, Update, Watch, evaluate, fit
 from recurnn.training.feeds import Streamed
 
 N, LANES = 65, 3
@@ -124,6 +127,41 @@ def test_evaluation_carries_the_state_whatever_the_chunk():
     net = WithResets(resets=True)
     whole, parts = (evaluate(net, streams, batch_size=k)["loss"] for k in (N, 7))
     assert whole == pytest.approx(parts, rel=1e-5)
+
+
+def resident() -> float:
+    """MiB that this process holds."""
+    return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="it is Linux that tells")
+def test_the_memory_is_that_of_a_window_whatever_the_length(tmp_path):
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (2_000_000, 4))
+    x[:] = np.arange(1000, dtype=np.float32).reshape(-1, 4).repeat(8_000, 0) / 1000
+    x.flush()
+    del x
+
+    class Held(Watch):
+        def __init__(self) -> None:
+            self.seen: list[float] = []
+
+        def update(self, run: Run, update: Update) -> None:
+            self.seen.append(resident())
+
+    class Next(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = recurnn.nn.GRU(4, 4)
+
+        def forward(self, x: Tensor, state=None):
+            return self.rnn(x, state)
+
+    watch = Held()
+    stream = Streams(open_array(tmp_path / "x.npy"), batch_size=100)
+    fit(Next(), stream, None, Plan(epochs=1, k1=200), watch=watch)
+    assert len(watch.seen) == 100
+    # The file is 31 MiB, a window .3; allocators round up.
+    assert max(watch.seen) - watch.seen[9] < 6
 
 
 def test_a_window_longer_than_the_data_is_refused():

@@ -14,7 +14,7 @@ from recurnn.cells._cell import Weights
 from recurnn.cells.elman import Elman
 from recurnn.cells.gru import GRU
 from recurnn.cells.lstm import LSTM
-from recurnn.errors import one_of
+from recurnn.errors import ConfigError, one_of
 
 Activation = str | Callable[[Tensor], Tensor]
 """A name of `ACTIVATIONS`, or a function of torch or made of such functions."""
@@ -37,8 +37,14 @@ def activation(name: Activation) -> Callable[..., Tensor]:
     """The function of a name; a function as it is.
 
     Raises:
-        ConfigError: there is no such name.
+        ConfigError: there is no such name; or it is a module.
     """
+    if isinstance(name, torch.nn.Module | type):
+        kind = name if isinstance(name, type) else type(name)
+        raise ConfigError(
+            f"activation is the module {kind.__name__}.\n  Expected a name, such as 'relu', or a "
+            "function, such as torch.relu."
+        )
     if callable(name):
         return name
     if name not in ACTIVATIONS:

@@ -1,4 +1,4 @@
-"""The command line: ``recurnn forecast``, ``predict``, ``lm``, ``inspect``, ``tasks``, …"""
+"""The command line: ``recurnn forecast``, ``classify``, ``lm``, ``inspect``, ``tasks``, …"""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ from collections.abc import Sequence
 
 import typer
 
-from recurnn.cli import cells, data, forecast, inspect, lm, show, tasks
+from recurnn.cli import (
+    cells,
+    classify,
+    data,
+    forecast,
+    generate,
+    inspect,
+    lm,
+    show,
+    tag,
+    tasks,
+    translate,
+)
 from recurnn.errors import RecurnnError
 from recurnn.training import is_main
 
@@ -28,6 +40,10 @@ app.command("show")(show.show)
 app.command("tasks")(tasks.tasks)
 app.add_typer(data.app, name="data")
 app.add_typer(lm.app, name="lm")
+app.add_typer(classify.app, name="classify")
+app.add_typer(tag.app, name="tag")
+app.add_typer(generate.app, name="generate")
+app.add_typer(translate.app, name="translate")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,11 +12,11 @@ import typer
 from rich.console import Console
 
 from recurnn.cli import options as o
+from recurnn.cli.outputs import check_new, save_csv
 from recurnn.cli.plots import forecast_plot
 from recurnn.cli.progress import TrainingProgress
 from recurnn.cli.tables import comparison_table
 from recurnn.data import co2_weekly
-from recurnn.errors import DataError
 from recurnn.models import Forecaster
 from recurnn.models.folder import check_free, written
 from recurnn.training import Run, is_main
@@ -97,11 +97,7 @@ def predict(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that file.")] = False,
 ) -> None:
     """Forecast the steps after the end of DATA with a trained model."""
-    if out is not None and out.exists() and not overwrite:
-        raise DataError(
-            f"{out} exists.\n  Nothing was written. Give another file, or allow overwriting "
-            "(--overwrite)."
-        )
+    check_new(out, overwrite=overwrite)
     forecaster = Forecaster.load(model)
     frame = forecaster.predict(data)
     for note in forecaster.notes:
@@ -109,7 +105,7 @@ def predict(
     if out is None:
         typer.echo(frame.to_csv(index=False), nl=False)
         return
-    _save_csv(frame, out)
+    save_csv(frame, out)
     typer.echo(f"Wrote {len(frame)} rows to {out}")
 
 
@@ -143,9 +139,9 @@ def _write(model: Forecaster, out: Path, *, overwrite: bool) -> None:
     ahead, test = model.predict(), model.backtest()
     with written(out, overwrite=overwrite) as folder:
         model.write_to(folder)
-        _save_csv(ahead, folder / "forecast.csv")
-        _save_csv(pd.DataFrame([e.row() for e in model.history.epochs]), folder / "history.csv")
-        _save_csv(pd.DataFrame([asdict(r) for r in model.comparison]), folder / "comparison.csv")
+        save_csv(ahead, folder / "forecast.csv")
+        save_csv(pd.DataFrame([e.row() for e in model.history.epochs]), folder / "history.csv")
+        save_csv(pd.DataFrame([asdict(r) for r in model.comparison]), folder / "comparison.csv")
         forecast_plot(
             folder / "forecast.png", model.actual(), test, ahead, title=model.summary(short=True)
         )
@@ -160,10 +156,3 @@ def _tell(console: Console, out: Path, data: Path | None) -> None:
         markup=False,
         soft_wrap=True,
     )
-
-
-def _save_csv(frame: pd.DataFrame, file: Path) -> None:
-    try:
-        frame.to_csv(file, index=False)
-    except OSError as error:
-        raise DataError(f"{file} cannot be written: {error.strerror}.") from error

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from recurnn.cli.inspected import subject_of
 from recurnn.errors import ConfigError, DataError
-from recurnn.models import Forecaster
+from recurnn.subject import Subject
 
 if TYPE_CHECKING:
     from recurnn.insight import Course
 
 Folder = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="MODEL", help="Folder that `recurnn forecast` wrote; with --compare, more cells."
-    ),
+    typer.Argument(metavar="MODEL", help="Folder of a trained model; with --compare, more cells."),
 ]
 
 
 def inspect(
     model: Folder = None,
     data: Annotated[
-        Path | None, typer.Option(help="Data to run it on: CSV, Parquet or TSF.")
+        Path | None, typer.Option(help="File to run it on, of the kind it was trained on.")
     ] = None,
     compare: Annotated[
         str | None,
@@ -40,8 +39,24 @@ def inspect(
         int | None, typer.Option(help="How many steps back the task reaches, if you know.")
     ] = None,
     rows: Annotated[int, typer.Option(help="Rows of data to look at.")] = 32,
-    steps: Annotated[int, typer.Option(help="--compare: steps of a sequence.")] = 100,
+    unit: Annotated[
+        list[str] | None,
+        typer.Option(help="Colour the data by a unit or gate: h[3], f, layers.0:c[7]; several."),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            help="Of a row of text; with --compare of a sequence (100).", show_default=False
+        ),
+    ] = None,
     updates: Annotated[int, typer.Option(help="--compare: updates of the weights.")] = 500,
+    start: Annotated[
+        str,
+        typer.Option(help="--compare: gates that keep start open (chrono) or as usual (cell)."),
+    ] = "chrono",
+    recurrent_scale: Annotated[
+        float, typer.Option(help="--compare: the recurrent matrices times this, before training.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(help="--compare: of weights and data.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
 ) -> None:
@@ -53,50 +68,52 @@ def inspect(
         check_free(out, overwrite=overwrite)
     console = Console(stderr=True, highlight=False)
     if compare is not None:
-        _compare([compare, *names], console, out, figures, steps=steps, updates=updates, seed=seed)
+        _compare([compare, *names], console, out, figures, steps=steps or 100, updates=updates,
+                 start=start, recurrent_scale=recurrent_scale, seed=seed)  # fmt: skip
         return
     if len(names) != 1:
         raise ConfigError(
-            f"inspect: {len(names)} models.\n  Give one folder that `recurnn forecast` wrote, or "
-            "--compare with the names of cells."
+            f"inspect: {len(names)} models.\n  Give one folder of a trained model, or --compare "
+            "with the names of cells."
         )
     if data is None:
         raise ConfigError(
             "inspect: there are no data.\n  A model folder holds none. Give some: --data load.csv."
         )
-    _inspect(Path(names[0]), data, console, out, figures, lag=lag, rows=rows)
+    subject, notes = subject_of(Path(names[0]), data, rows=rows, lag=lag, steps=steps)
+    for note in notes:
+        typer.echo(f"- {note}", err=True)
+    _inspect(subject, _course(Path(names[0])), console, out, figures, unit or [])
 
 
 def _inspect(
-    folder: Path, data: Path, console: Console, out: Path | None, figures: Path | None, *,
-    lag: int | None, rows: int,
+    subject: Subject, course: Course | None, console: Console, out: Path | None,
+    figures: Path | None, units: list[str],
 ) -> None:  # fmt: skip
     from recurnn.insight import inspect as measure
+    from recurnn.insight.reading import chosen_unit
     from recurnn.insight.report import report, save_figures
 
-    forecaster = Forecaster.load(folder)
-    subject = forecaster.subject(data, rows=rows, lag=lag)
-    for note in forecaster.notes:
-        typer.echo(f"- {note}", err=True)
     with console.status("measuring") as status:
-        found = measure(subject, course=_course(folder), watch=status.update)
+        found = measure(subject, course=course, watch=status.update)
+    for unit in units:
+        chosen_unit(found.record, unit)
     typer.echo(found.summary())
     if figures is not None:
-        names = save_figures(found, figures)
+        names = save_figures(found, figures, units)
         typer.echo(f"Wrote {len(names)} figures to {figures}/, PNG and CSV")
     if out is not None:
-        report(found).write(out, overwrite=True)
+        report(found, units).write(out, overwrite=True)
         typer.echo(f"Wrote {out}")
 
 
 def _compare(
-    names: list[str], console: Console, out: Path | None, figures: Path | None, *, steps: int,
-    updates: int, seed: int,
-) -> None:  # fmt: skip
+    names: list[str], console: Console, out: Path | None, figures: Path | None, **options: Any
+) -> None:
     from recurnn.insight.comparison import compare
 
     with console.status("training") as status:
-        found = compare(names, steps=steps, updates=updates, seed=seed, watch=status.update)
+        found = compare(names, watch=status.update, **options)
     head, rows = found.table()
     typer.echo(_aligned([head, *([str(v) for v in row] for row in rows)]))
     if figures is not None:

@@ -62,7 +62,7 @@ Optimizer = Annotated[
 ]
 LearningRate = Annotated[float | None, _option(_FIT, "Of the optimizer (0.001).")]
 Schedule = Annotated[str | None, _option(_FIT, "Of the learning rate: constant, cosine, linear.")]
-BatchSize = Annotated[int | None, _option(_FIT, "Windows in a batch.")]
+BatchSize = Annotated[int | None, _option(_FIT, "Windows, or sequences, in a batch.")]
 Epochs = Annotated[int | None, _option(_FIT, "At most.")]
 Patience = Annotated[int | None, _option(_FIT, "Epochs without a better one; 0: never stop early.")]
 Clip = Annotated[float | None, _option(_FIT, "Greatest norm of the gradient (1); 0: any.")]
@@ -108,7 +108,7 @@ def settings(preset: str | None, given: dict[str, Any]) -> dict[str, Any]:
     chosen = dict(PRESETS[preset]) if preset is not None else {}
     chosen |= given
     if "hidden_size" in given:
-        chosen["hidden_size"] = _sizes(given["hidden_size"])
+        chosen["hidden_size"] = sizes(given["hidden_size"])
     if "scale" in given:
         chosen["scale"] = _scale(given["scale"])
     if "skip" in given:
@@ -128,14 +128,15 @@ def saves(checkpoints: Path | None, *, resume: bool) -> Saves | None:
     return Saves(checkpoints, resume=resume)
 
 
-def _sizes(text: str) -> int | tuple[int, ...]:
+def sizes(text: str) -> int | tuple[int, ...]:
+    """Sizes of layers as the command line has them: one, or several with commas."""
     try:
-        sizes = tuple(int(part) for part in text.split(","))
+        found = tuple(int(part) for part in text.split(","))
     except ValueError:
         raise ConfigError(
             f"--hidden-size is {text!r}; expected a whole number, or one a layer: 50,200."
         ) from None
-    return sizes[0] if len(sizes) == 1 else sizes
+    return found[0] if len(found) == 1 else found
 
 
 def _scale(text: str) -> str | tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pandas as pd
 
 matplotlib.use("Agg")
@@ -13,8 +14,11 @@ from matplotlib import dates
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from recurnn.training import History
+
 _ACTUAL, _PREDICTED, _AHEAD = "#3b4252", "#d95f02", "#1b7f9c"
 _MOST_PANELS = 4
+_MOST_CELLS = 20  # classes of a confusion matrix whose counts are written
 
 
 def forecast_plot(
@@ -47,6 +51,61 @@ def forecast_plot(
         ax.set_ylabel(" · ".join(key))
     axes[0].legend(loc="upper left", frameon=False, ncols=3)
     axes[-1].set_xlabel("time" if axis == "time" else "step (row of the data)")
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(file)
+
+
+def confusion_plot(file: Path, counts: pd.DataFrame, *, title: str) -> None:
+    """Draw how often each class was taken for each.
+
+    Args:
+        file: the PNG to write.
+        counts: as `SequenceClassifier.confusion` returns it.
+        title: of the figure.
+    """
+    names, N = [str(k) for k in counts.columns], len(counts)
+    shares = counts.to_numpy() / counts.to_numpy().sum(1, keepdims=True).clip(min=1)
+    side = 2.5 + 0.42 * min(N, 30)
+    figure = Figure(figsize=(side + 1, side), dpi=120, layout="constrained")
+    ax = figure.subplots()
+    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    ax.set_xticks(range(N), names, rotation=90 if max(map(len, names)) > 2 else 0)
+    ax.set_yticks(range(N), names)
+    ax.set_xlabel("taken for")
+    ax.set_ylabel("true class")
+    if N <= _MOST_CELLS:
+        for (i, j), count in np.ndenumerate(counts.to_numpy()):
+            if count:
+                ax.text(
+                    j, i, str(count), ha="center", va="center", fontsize=8,
+                    color="white" if shares[i, j] > 0.5 else _ACTUAL,
+                )  # fmt: skip
+    figure.colorbar(image, ax=ax, shrink=0.8, label="share of the true class")
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(file)
+
+
+def curve_plot(file: Path, history: History, *, title: str) -> None:
+    """Draw the losses of every epoch, and which one was kept.
+
+    Args:
+        file: the PNG to write.
+        history: of the training.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(8, 4), dpi=120, layout="constrained")
+    ax = figure.subplots()
+    epochs = history.epochs
+    ax.plot([e.number for e in epochs], [e.loss for e in epochs], color=_ACTUAL, label="training")
+    held = [(e.number, e.validation_loss) for e in epochs if e.validation_loss is not None]
+    if held:
+        ax.plot(*zip(*held, strict=True), color=_PREDICTED, label="validation")
+        ax.axvline(history.best, color="0.6", lw=0.8, ls=":", label=f"kept: {history.best}")
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("loss")
+    ax.grid(color="0.92", lw=0.6)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
     figure.suptitle(title, fontsize=11)
     figure.savefig(file)
 

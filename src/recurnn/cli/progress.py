@@ -114,6 +114,8 @@ class TrainingProgress(Watch):
 class TaskProgress(TrainingProgress):
     """Shows how many sequences of a task were seen, the score at the last check, and the speed.
 
+    When the run is over the bar goes, and nothing stays.
+
     Args:
         console: where to show it.
         task: which says what its score is.
@@ -129,11 +131,11 @@ class TaskProgress(TrainingProgress):
         self._score = f"{self.task.score_is} {epoch.metrics[SCORE]:.4g}"
 
     def end(self, run: Run) -> None:
-        """The run is over: the bar goes, one line stays."""
+        """The run is over."""
         self.broken(run)
-        why = " (interrupted)" if run.history.interrupted else ""
-        self.console.print(f"{run.name}: {self._seen:,.0f} sequences, {self._score}{why}")
 
     def _state(self, run: Run, epoch: int, loss: float) -> str:
-        speed = self._seen / max(time.monotonic() - self._began, 1e-9)
-        return f"{self._seen:,.0f} sequences {self._score} {speed:,.0f}/s"
+        # Not `self._seen`: where every step has an answer, an update counts those.
+        sequences = self._updates * int(run.plan.batch_size or 0)
+        speed = sequences / max(time.monotonic() - self._began, 1e-9)
+        return f"{sequences:,.0f} sequences {self._score} {speed:,.0f}/s"

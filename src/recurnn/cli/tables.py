@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
 from rich import box
 from rich.table import Table
 
 from recurnn.baselines import NgramRow
 from recurnn.models import Row
+from recurnn.models.sequence_comparison import Scored
 
 
 def comparison_table(rows: Sequence[Row], *, units: str, windows: int) -> Table:
@@ -39,6 +41,47 @@ def comparison_table(rows: Sequence[Row], *, units: str, windows: int) -> Table:
             f"{row.seconds:.1f}",
             style="bold" if row.recurrent else "",
         )
+    return table
+
+
+def score_table(rows: Sequence[Scored], title: str, *, shares: Sequence[str] = ()) -> Table:
+    """Models of whole sequences, or taggers, by their scores; the recurrent one is marked.
+
+    Args:
+        rows: in the order to show.
+        title: of the table.
+        shares: the scores that are shown in percent.
+    """
+    table = Table(
+        title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    table.add_column("model")
+    names = list(rows[0].scores)
+    for name in (*names, "train s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        cells = [f"{row.scores[n]:.1%}" if n in shares else _number(row.scores[n]) for n in names]
+        table.add_row(
+            f"→ {row.model}" if row.recurrent else f"  {row.model}", *cells, f"{row.seconds:.1f}",
+            style="bold" if row.recurrent else "",
+        )  # fmt: skip
+    return table
+
+
+def confusion_table(counts: pd.DataFrame) -> Table:
+    """How often each class (row) was taken for each (column)."""
+    table = Table(
+        title="True class (row) and what it was taken for (column)", title_justify="left",
+        title_style="", box=box.SIMPLE_HEAD, pad_edge=False,
+    )  # fmt: skip
+    table.add_column("", no_wrap=True)
+    for name in counts.columns:
+        table.add_column(str(name), justify="right", no_wrap=True)
+    for k, row in enumerate(counts.to_numpy().tolist()):
+        cells = [
+            f"[bold]{n}[/bold]" if k == j else "·" if n == 0 else str(n) for j, n in enumerate(row)
+        ]
+        table.add_row(str(counts.index[k]), *cells)
     return table
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
+import torch
 import typer
 from rich import box
 from rich.console import Console
@@ -20,6 +22,7 @@ from recurnn.models.long_lag_settings import Settings, settings_of
 
 ALL = "all"
 USUAL = ("lstm", "gru", "elman")
+_WIDTH = 104  # of the benchmark's table
 
 
 def _option(help: str, *names: str) -> Any:
@@ -76,16 +79,12 @@ def tasks(
 
 
 def listed() -> Table:
-    """The tasks, what solves them, and where they are from."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in ("task", "what is to be done", "T", "solved when", "chance", "from"):
-        table.add_column(
-            column, no_wrap=column == "task", justify="right" if column == "T" else "left"
-        )
+    """The tasks, where they are from, and what solves them."""
+    table = _table("task", "T", "what is to be done", "solved when", left=(0, 2, 3))
     for task in TASKS.values():
         table.add_row(
-            task.name, task.title, "–" if task.usual is None else str(task.usual),
-            task.solved_when, f"{task.score_is} {_score(task, task.chance)}", task.source,
+            task.name, "–" if task.usual is None else str(task.usual),
+            f"{task.title} ({task.source})", task.solved_when,
         )  # fmt: skip
     return table
 
@@ -94,95 +93,115 @@ def one_task(task: Task, cells: Sequence[str], seeds: int, changed: dict[str, An
     """Train cells on one task, and print a line for each."""
     settings = {cell: replace(settings_of(task, cell), **changed) for cell in cells}
     console = Console()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("cell", no_wrap=True)
-    for column in ("weights", "solved", "sequences", task.score_is, "on others", "s"):
-        table.add_column(column, justify="right")
+    table = _table(
+        "cell", "weights", "solved", "sequences", "most", task.score_is, "on others", "s", left=(0,)
+    )
     for cell, chosen in settings.items():
         runs = _runs(task, cell, seeds, chosen)
         table.add_row(
-            cell, f"{runs[0].weights:,}", _solved(runs), _sequences(runs),
-            *_scores(task, runs), f"{sum(run.seconds for run in runs):.0f}",
+            cell, f"{runs[0].weights:,}", *_solved(runs), _mean(task, runs, "score"),
+            _mean(task, runs, "fresh"), _seconds(runs),
         )  # fmt: skip
         if runs[-1].interrupted:
             break
     console.print(table)
-    console.print(_notes(task, settings), soft_wrap=True)
+    console.print(_notes(task, next(iter(settings.values()))), soft_wrap=True)
 
 
 def benchmark() -> None:
     """Run every line of `AIMS` and print it beside its aim and what was published."""
     console = Console()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in ("task", "cell", "solved", "sequences", "score", "s", "aim", ""):
-        table.add_column(column, no_wrap=column in ("task", "cell"))
+    console.width = max(console.width, _WIDTH)
+    table = _benchmark_table()
     published: dict[str, None] = {}
+    began = time.perf_counter()
     for aim in AIMS:
         task = aim.of()
         runs = _runs(task, aim.cell, aim.seeds, settings_of(task, aim.cell))
-        table.add_row(*_line(task, aim, runs))
-        if text := task.published.get(task.length if aim.length else None):
-            published[f"{task}: {text}"] = None
+        table.add_row(
+            task.name, str(task.length or "–"), aim.cell, *_solved(runs),
+            _mean(task, runs, "score"), _seconds(runs), str(aim), _verdict(aim, runs),
+        )  # fmt: skip
+        if text := task.published.get(task.length or None):
+            published[f"  {task}: {text}"] = None
         if runs[-1].interrupted:
             break
     console.print(table)
-    console.print("Published: " + "\n           ".join(published), soft_wrap=True)
+    console.print(
+        "sequences: until solved, the mean over the networks that did; most: of any network. "
+        "score: of the held-out sequences.\nPublished:",
+        *published,
+        f"{time.perf_counter() - began:.0f} seconds in all, {torch.get_num_threads()} threads.",
+        sep="\n",
+        soft_wrap=True,
+    )
 
 
-def _line(task: Task, aim: Aim, runs: Sequence[Learned]) -> list[str]:
-    met = "interrupted" if runs[-1].interrupted else "met" if aim.met(runs) else "missed"
-    score, _ = _scores(task, runs)
-    seconds = f"{sum(run.seconds for run in runs):.0f}"
-    return [
-        str(task), aim.cell, _solved(runs), _sequences(runs), f"{task.score_is} {score}", seconds,
-        str(aim), met,
-    ]  # fmt: skip
+def _benchmark_table() -> Table:
+    return _table(
+        "task", "T", "cell", "solved", "sequences", "most", "score", "s", "aim", "",
+        left=(0, 2, 8, 9),
+    )  # fmt: skip
+
+
+def _verdict(aim: Aim, runs: Sequence[Learned]) -> str:
+    if runs[-1].interrupted:
+        return "interrupted"
+    met = aim.met(runs)
+    return "" if met is None else "met" if met else "missed"
 
 
 def _runs(task: Task, cell: str, seeds: int, settings: Settings) -> list[Learned]:
-    """A network for each seed; Ctrl-C ends with the one that it met."""
+    """A network for each seed, each with a line when it is done; Ctrl-C ends with that one."""
     runs: list[Learned] = []
+    console = Console(stderr=True)
     for seed in range(seeds):
-        watch = TaskProgress(Console(stderr=True), task)
-        runs.append(learn_task(task, cell, seed=seed, settings=settings, watch=[watch]))
-        if runs[-1].interrupted:
+        watch = TaskProgress(console, task)
+        run = learn_task(task, cell, seed=seed, settings=settings, watch=[watch])
+        runs.append(run)
+        how = (
+            "interrupted" if run.interrupted else "diverged" if run.diverged
+            else "solved" if run.solved else "not solved"
+        )  # fmt: skip
+        console.print(
+            f"{task}, {cell}, seed {seed}: {how} after {run.sequences:,} sequences, "
+            f"{task.score_is} {_score(task, run.score)}"
+        )
+        if run.interrupted:
             break
     return runs
 
 
-def _solved(runs: Sequence[Learned]) -> str:
-    if len(runs) == 1:
-        return "diverged" if runs[0].diverged else "yes" if runs[0].solved else "no"
-    return f"{sum(run.solved for run in runs)} of {len(runs)}"
+def _table(*columns: str, left: Sequence[int]) -> Table:
+    """A table of these columns, of which some stand at the left edge."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for at, column in enumerate(columns):
+        table.add_column(column, justify="left" if at in left else "right", no_wrap=at == 0)
+    return table
 
 
-def _sequences(runs: Sequence[Learned]) -> str:
-    solved = sorted(run.sequences for run in runs if run.solved)
-    if not solved:
-        return f"{max(run.sequences for run in runs):,} were not enough"
-    if len(solved) == 1:
-        return f"{solved[0]:,}"
-    return f"{mean_sequences(runs):,.0f} ({solved[0]:,} to {solved[-1]:,})"
+def _solved(runs: Sequence[Learned]) -> tuple[str, str, str]:
+    """How many networks solved it, after how many sequences in the mean, and the most of any."""
+    solved = sum(run.solved for run in runs)
+    mean = f"{mean_sequences(runs):,.0f}" if solved else "–"
+    return f"{solved} of {len(runs)}", mean, f"{max(run.sequences for run in runs):,}"
 
 
-def _scores(task: Task, runs: Sequence[Learned]) -> tuple[str, str]:
-    """The mean of the scores on the held-out sequences, and on others."""
-    count = len(runs)
-    return (
-        _score(task, sum(run.score for run in runs) / count),
-        _score(task, sum(run.fresh for run in runs) / count),
-    )
+def _mean(task: Task, runs: Sequence[Learned], what: str) -> str:
+    return _score(task, sum(getattr(run, what) for run in runs) / len(runs))
 
 
-def _score(task: Task | type[Task], value: float) -> str:
+def _score(task: Task, value: float) -> str:
     return f"{value:.2g}" if task.lowest else f"{value:.4g}"
 
 
-def _notes(task: Task, settings: dict[str, Settings]) -> str:
-    first = next(iter(settings.values()))
-    lines = [
-        f"{task}: {task.title[0].lower()}{task.title[1:]} ({task.source}).",
+def _seconds(runs: Sequence[Learned]) -> str:
+    return f"{sum(run.seconds for run in runs):.0f}"
+
+
+def _notes(task: Task, settings: Settings) -> str:
+    return (
+        f"{task}: {task.title[0].lower()}{task.title[1:]} ({task.source}).\n"
         f"Solved: {task.solved_when}, of {task.held_out:,} held-out sequences, looked at every "
-        f"{first.check:,}; who has learned nothing has {_score(task, task.chance)}.",
-    ]
-    return "\n".join(lines)
+        f"{settings.check:,}; who has learned nothing has {_score(task, task.chance)}."
+    )

@@ -21,6 +21,7 @@ FLAGS = (
     "-std=c++17", "-O2", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fPIC",
     "-shared", "-pthread",
 )  # fmt: skip
+SLOW = 10.0  # seconds of compilation that are told of
 log = logging.getLogger("recurnn")
 
 
@@ -127,4 +128,6 @@ def _compile(text: str, dtype: str, target: Path) -> None:
         os.replace(built, target)  # last: where it is, the others are
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    log.info("compiled %s in %.1f s", target.name, time.perf_counter() - start)
+    took = time.perf_counter() - start
+    level = logging.WARNING if took > SLOW else logging.INFO  # who waits wants to know for what
+    log.log(level, "compiled %s in %.1f s; it is kept", target.name, took)

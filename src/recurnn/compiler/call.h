@@ -50,9 +50,9 @@ constexpr int MOST_VECTORS = 64;
 // span's first; `length` of them are real, and `rest` of the row's from there on.
 struct Span { int b, nth, length, rest; };
 // A row at one step: where each stream is.
-template <int streams, int scalars> struct RowOf : Span {
+template <int streams, int numbers> struct RowOf : Span {
     T* p[streams];
-    T s[scalars ? scalars : 1];  // numbers of the row
+    T s[numbers ? numbers : 1];  // numbers of the row
     V* sum;                      // sums over units on their way to such numbers, lane by lane
     int64_t* count;              // of the member that has the row
     bool regular;  // not at an end nor at a reset: the next step's addresses are one stride on
@@ -133,6 +133,17 @@ static void sweep(const Scan& c, Row* r, int n, int member, int members) {
         int left = (units - p * G::U * LANES + LANES - 1) / LANES, N = left < G::U ? left : G::U;
         in_tiles(n, G::M, [&](int first, int M) { G::tile(c, r + first, M, N, p); });
     }
+}
+
+// All units of some rows, where a phase has no products.
+template <class G, class Row>
+INLINE void whole(const Scan& c, Row* r, int n) {
+    G::body(c, r, n, padded(c.size[G::letter]) / LANES, 0);
+}
+constexpr int FEW = 4;
+template <class Row, class F>
+INLINE void few_rows(Row* r, int n, F run) {
+    in_tiles(n, FEW, [&](int first, int some) { run(r + first, some); });
 }
 
 template <class G>

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from recurnn.compiler.ops import Unsupported
+from recurnn.compiler.ops import Unsupported, Value
 from recurnn.compiler.symbols import COMPOSED, Condition, Symbol, SymbolicMatrix, pointwise
 from recurnn.errors import ShapeError
 
@@ -47,9 +47,16 @@ def _chunk(row: Symbol, chunks: int, dim: int = 0) -> tuple[Symbol, ...]:
 
 
 def _joined(op: str, join: str, row: Symbol) -> Symbol:
-    """One number for each row, from those of its parts: the sum, the greatest, the width."""
+    """One number for each row, from those of its parts: the sum, the greatest, the width.
+
+    Parts of one width are joined unit by unit before.
+    """
     G, whole = row.graph, None
-    for part in row.parts:
+    parts: dict[str, Value] = {}
+    for k, part in enumerate(row.parts):
+        one = part.width if op != "width" else str(k)
+        parts[one] = G.apply(join, parts[one], part) if one in parts else part
+    for part in parts.values():
         value = (
             G.make(op, width="1", data=part.width) if op == "width" else G.make(op, part, width="1")
         )

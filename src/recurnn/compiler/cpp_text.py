@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 
 # Words of the headers, of the frame and of C++ that an author's name must not hide.
@@ -24,7 +24,7 @@ RESERVED = frozenset(
 )
 # The names that a body gives to arrays, sizes and what it reads.
 GIVEN = re.compile(
-    r"at_\w+|(state|carry|seed|vector)_\w*|(size|room)_\w+|(product|weights|count|v)\d+|Phase.*|_.*"
+    r"at_\w+|(state|carry|seed|vector)_\w*|(size|room)_\w+|(product|weights|count|sum|v)\d+|Phase.*|_.*"
 )
 
 
@@ -50,20 +50,24 @@ def runtime() -> str:
     return "\n".join(folder.joinpath(name).read_text() for name in HEADERS)
 
 
-def fetches(inner: list[str], depth: str) -> list[str]:
+def fetches(inner: list[str], soon: Sequence[str], depth: str) -> list[str]:
     """The lines that call for what a body reads and writes while its products are made.
 
     Args:
         inner: the body.
+        soon: the bodies that come after it, without products of their own.
         depth: of the products, as C++.
     """
-    text = "\n".join(inner)
+    text = "\n".join([*inner, *soon])
     reads = dict.fromkeys(re.findall(r"load\(at_(\w+[^,()]*) \+ unit", text))
     writes = dict.fromkeys(re.findall(r"store\(at_(\w+[^,()]*) \+ unit", text))
+    places = dict.fromkeys(reads, 0) | {p: 1 for p in writes if p not in reads}
+    if soon:  # what is read and written at every step is near
+        places = {p: w for p, w in places.items() if not p.startswith(("kept", "sums"))}
     lines = [f"if ({depth} >= DEEP)", "    for (int m_ = 0; m_ < M_; m_++)",
              "        for (int n_ = 0; n_ < N; n_++) {",
              "            const int unit = (panel * U + n_) * LANES;"]  # fmt: skip
-    for place, write in [(p, 0) for p in reads] + [(p, 1) for p in writes if p not in reads]:
+    for place, write in places.items():
         stream, _, more = place.partition(" ")
         at = f"row[m_].p[{stream}]" + (f" {more}" if more else "")
         lines.append(f"            __builtin_prefetch({at} + unit, {write});")
@@ -78,7 +82,9 @@ def tile_text(
     lines: list[str],
     inner: list[str],
     outer: tuple[list[str], list[str]],
+    sums: list[int],
     *,
+    whole: bool,
     sizes: tuple[str, str],
     units: str,
 ) -> str:
@@ -91,7 +97,9 @@ def tile_text(
         U: the vectors in a panel, as C++.
         lines: what makes the products.
         inner: the body for one row and one vector.
-        outer: the names that it uses: of vectors, and of arrays of the row.
+        outer: the names that it uses: of vectors, and of what the row has.
+        sums: the numbers of the sums over units that it adds to.
+        whole: whether a row is taken as a whole: without a tile.
         sizes: the sizes that the products use, and those that the body uses, as C++.
         units: the number of units, as C++.
     """
@@ -105,12 +113,23 @@ def tile_text(
         f"        V product{k}[M * {count} * U];\n" for k, count in enumerate(counts)
     ) + ("        const T* operand[M];\n" if counts else "")
     vectors = "".join(f"        {line}\n" for line in outer[0])
-    streams = "".join(f"            {line}\n" for line in outer[1])
+    begun = [f"V sum{k} = row[m_].sum[{k}];" for k in sums]
+    streams = "".join(f"            {line}\n" for line in [*outer[1], *begun])
+    summed = "".join(f"            row[m_].sum[{k}] = sum{k};\n" for k in sums)
     counts_ = dict.fromkeys(re.findall(r"\bcount(\d+) \+=", body))
     zeros = "".join(f"        V count{k} = {{}};\n" for k in counts_)
     added = "".join(f"        row[0].count[{k}] += (int64_t)total(count{k});\n" for k in counts_)
     passed = "".join(f", product{k}" for k in range(len(counts)))
     taken = "".join(f", const V* product{k}" for k in range(len(counts)))
+    tile = (
+        ""
+        if whole
+        else (
+            "    static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {\n"
+            f"{size}{room}{before}        body(scan, row, M_, N, panel{passed});\n"
+            "    }\n"
+        )
+    )
     return f"""struct {name} {{
     static constexpr int letter = {letter}, U = {U}, M = {most};
     static void body(const Scan& scan, Row* row, int M_, int N, int panel{taken}) {{
@@ -120,12 +139,9 @@ def tile_text(
                 const int unit = (panel * U + n_) * LANES, left = {units} - unit;
 {body}
             }}
-        }}
+{summed}        }}
 {added}    }}
-    static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {{
-{size}{room}{before}        body(scan, row, M_, N, panel{passed});
-    }}
-}};
+{tile}}};
 """
 
 
@@ -184,6 +200,17 @@ def reduction_text(op: str, to: str, term: str) -> str:
     if op == "sum":
         return f"{to} += only({term}, left);"
     return f"{to} = maximum({to}, only_or_lowest({term}, left));"
+
+
+def in_braces(lines: list[str], indent: int) -> str:
+    """Lines as a block.
+
+    Args:
+        lines: of C++.
+        indent: of the braces.
+    """
+    inner = "".join(f"{'':{indent + 4}}{line}\n" for line in lines)
+    return f"{'':{indent}}{{\n{inner}{'':{indent}}}}\n"
 
 
 def sweep_text(name: str, members: str = "members") -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recurnn.compiler.ops import OPS, REDUCTIONS, Graph, Unsupported, Value, reachable
+from recurnn.compiler.row_sums import row_sum
 from recurnn.compiler.trace import Step
 
 
@@ -82,9 +83,10 @@ def differentiate(step: Step, seeds: tuple[str, ...], more: tuple[str, ...] = ()
         value = step.value(k)
         seed = G.make("seed", width=value.width, data=k)
         parts.setdefault(value, []).insert(0, seed)
+    made = set(forward)
     state_of = {v: k for k, v in step.old.items()}
     for value in reversed(forward):
-        g = _sum_up(G, value, parts.get(value, []), terms.get(value, []))
+        g = _sum_up(G, value, parts.get(value, []), terms.get(value, []), made)
         if g is None:
             continue
         if "norms" in more:
@@ -116,7 +118,7 @@ def differentiate(step: Step, seeds: tuple[str, ...], more: tuple[str, ...] = ()
                 value.args, OPS[value.op].derivative(G, g, value, *value.args), strict=True
             ):
                 if ga is not None and a.op not in ("constant", "width"):
-                    parts.setdefault(a, []).append(_fit(G, ga, a))
+                    parts.setdefault(a, []).append(ga)
     result.saved = _choose_saved(step, result, forward)
     return result
 
@@ -133,23 +135,19 @@ def _square(step: Step, result: Backward, value: Value, g: Value) -> None:
 
 
 def _sum_up(
-    G: Graph, value: Value, parts: list[Value], terms: list[tuple[str, bool, Value]]
-) -> Value | None:
+    G: Graph, value: Value, parts: list[Value], terms: list[tuple[str, bool, Value]],
+    made: set[Value],
+) -> Value | None:  # fmt: skip
     if terms:
         parts = [*parts, G.make("product", width=value.width, data=tuple(terms))]
+    if value.width == "1" and parts:  # a number a row that units used collects their gradients
+        return row_sum(G, parts, made)
     total = None
     for part in parts:
         total = part if total is None else G.apply("add", total, part)
     if total is not None and total.width != value.width:
         total = G.make("spread", total, width=value.width)
     return total
-
-
-def _fit(G: Graph, gradient: Value, argument: Value) -> Value:
-    """A number a row that was spread over units collects the sum of their gradients."""
-    if argument.width == "1" and gradient.width != "1":
-        return G.make("sum", gradient, width="1")
-    return gradient
 
 
 def roots(backward: Backward) -> list[Value]:
@@ -162,7 +160,10 @@ def roots(backward: Backward) -> list[Value]:
 
 
 def _choose_saved(step: Step, backward: Backward, forward: list[Value]) -> list[Value]:
-    """Save what the backward needs and cannot make from states, weights and other saved values."""
+    """Save what the backward needs and cannot make from states, weights and other saved values.
+
+    A number a row is saved rather than the values of units that can be made with it.
+    """
     forward_set = set(forward)
     needed: set[Value] = set()
     queue = roots(backward)
@@ -188,8 +189,25 @@ def _choose_saved(step: Step, backward: Backward, forward: list[Value]) -> list[
             return False
         return all(can_make(a) for a in value.args)
 
+    def numbers(value: Value) -> set[Value]:
+        """The numbers of a row with which a value can be made; none if it cannot be made so."""
+        found: set[Value] = set()
+        seen: set[Value] = set()
+        queue = [value]
+        while queue:
+            v = queue.pop()
+            if v in seen or can_make(v):
+                continue
+            seen.add(v)
+            if v.width != "1" and v.op not in OPS:
+                return set()
+            found |= {v} if v.width == "1" else set()
+            queue += () if v.width == "1" else v.args
+        return found
+
     for value in sorted(needed, key=lambda v: v.index):
         if not can_make(value):
-            saved.append(value)
-            known.add(value)
+            some = sorted(numbers(value) or {value}, key=lambda v: v.index)
+            saved += some
+            known.update(some)
     return saved

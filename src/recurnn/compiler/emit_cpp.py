@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recurnn.compiler.cpp_text import (
     fetches,
     free_name,
-    function_text,
     group_text,
-    last_states_text,
-    one_of_text,
+    in_braces,
     reduction_text,
-    sweep_text,
     tile_text,
     truth,
 )
+from recurnn.compiler.kernel_text import Pieces, assemble
 from recurnn.compiler.ops import OPS, REDUCTIONS, Value
-from recurnn.compiler.plan import Body, Group, Place, Plan
+from recurnn.compiler.plan_parts import Body, Group, Place, Plan
 
 
 @dataclass
@@ -58,25 +57,31 @@ def emit(
     """
     writer = _Writer(plan, kind, letters, vectors, names)
     hoists = [
-        writer.tile(f"Hoisted{k}", Body(group.units, [group]), _homes(plan, group))
+        writer.tile(f"Hoisted{k}", Body(group.units, [group]), _homes(plan, group))[0]
         for k, group in enumerate(plan.hoisted)
     ]
     phases = []
-    for k, phase in enumerate(plan.phases):
-        tiles = [
-            writer.tile(f"Phase{k}_{units}", body, plan.stores)
-            for units, body in phase.bodies.items()
-        ]
-        phases.append((writer.scalars(k, phase.scalars), tiles))
+    writer.number_all()
+    later: dict[str, list[str]] = {}  # by width, the lines of the phases without products to come
+    for k in reversed(range(len(plan.phases))):
+        few, tiles = plan.by_row(k), []
+        for units, body in plan.phases[k].bodies.items():
+            soon = later.get(units, [])
+            text, lines = writer.tile(f"Phase{k}_{units}", body, plan.stores, soon, whole=few)
+            tiles.append(text)
+            later[units] = [*lines, *soon] if few else []
+        phases.append((writer.scalars(plan.phases[k].scalars), tiles))
+    phases.reverse()
     finish = [
-        writer.tile(f"Finish_{state}", body, {body.values[-1]: [Place(f"first_{state}")]})
+        writer.tile(f"Finish_{state}", body, {body.values[-1]: [Place(f"first_{state}")]})[0]
         for state, body in plan.finish.items()
     ]
     inputs = [
-        writer.tile("Input", Body(group.units, [group]), {group.outputs[0]: [Place("dx")]})
+        writer.tile("Input", Body(group.units, [group]), {group.outputs[0]: [Place("dx")]})[0]
         for group in plan.input
     ]
-    text = writer.assemble(header, hoists, phases, finish, inputs)
+    pieces = Pieces(hoists, phases, finish, inputs, writer.numbers, writer.sums)
+    text = assemble(plan, kind, letters, header, pieces)
     return Emitted(text, letters, vectors, writer.groups)
 
 
@@ -104,7 +109,8 @@ class _Writer:
         self.plan, self.letters, self.vectors = plan, letters, vectors
         self.groups: list[Group] = []
         self.matrices = 0
-        self.scalar_slots: dict[Value, int] = {}
+        self.numbers: dict[Value, int] = {}  # of a row, by their places in it
+        self.sums: dict[Value, int] = {}  # those on their way, lane by lane
         taken = set(plan.streams)
         self.names: dict[Value, str] = {}
         for value, name in names.items():
@@ -146,8 +152,8 @@ class _Writer:
             return f"T({self.size(value.data)})"
         if value.width == "1":
             if value in plan.homes:
-                return f"broadcast(({self.pointer(plan.homes[value], LOCAL)})[0])"
-            return f"broadcast(row[m_].s[{self.scalar(value)}])"
+                return f"({self.pointer(plan.homes[value], LOCAL)})[0]"
+            return f"row[m_].s[{self.number(value)}]"
         if value.op == "vector":
             return f"load(vector_{self.vectors.index(value.data)} + unit)"
         place = (
@@ -160,16 +166,15 @@ class _Writer:
     def end(self, place: Place) -> str:
         return "" if place.stream in PADDED else ", left"
 
-    def scalar(self, value: Value) -> int:
-        return self.scalar_slots.setdefault(value, len(self.scalar_slots))
+    def number(self, value: Value) -> int:
+        return self.numbers.setdefault(value, len(self.numbers))
 
     def argument(self, value: Value, here: dict[Value, str], inner: list[str]) -> str:
         """A value as an operand; what is read from an array is read once, in a line of its own."""
         if value not in here and value.width != "1":
             here[value] = self.local(value)
             inner.append(f"V {here[value]} = {self.read(value)};")
-        text = here.get(value) or self.read(value)
-        return f"broadcast({text})" if value.op in ("constant", "width") else text
+        return here.get(value) or f"broadcast({self.read(value)})"
 
     def local(self, value: Value) -> str:
         """The name of a value in a body."""
@@ -186,8 +191,31 @@ class _Writer:
 
     # ---- pieces of text
 
-    def tile(self, name: str, body: Body, stores: dict[Value, list[Place]]) -> str:
-        """The struct of one tile: its products, then its body for each row and vector."""
+    def number_all(self) -> None:
+        """Number the numbers of a row, and the sums on their way, in the order of the phases."""
+        for phase in self.plan.phases:
+            for value in phase.scalars:
+                if value not in self.plan.homes and value.op not in ("constant", "width"):
+                    self.number(value)
+            for body in phase.bodies.values():
+                for value in body.sums:
+                    self.sums.setdefault(value, len(self.sums))
+
+    def tile(
+        self, name: str, body: Body, stores: dict[Value, list[Place]], soon: Sequence[str] = (),
+        *, whole: bool = False,
+    ) -> tuple[str, list[str]]:  # fmt: skip
+        """The struct of one tile: its products, then its body for each row and vector.
+
+        Returns it, and the lines of its body.
+
+        Args:
+            name: of the struct.
+            body: what it computes.
+            stores: where to.
+            soon: the bodies that come after it; what they read is called for beside it.
+            whole: whether a row is taken as a whole, and the struct needs no tile.
+        """
         counts = [len(g.outputs) for g in body.groups]
         most, structs, here = max(counts, default=0), [], {}
         U = f"width({most})" if most else "4"
@@ -213,18 +241,20 @@ class _Writer:
             inner += self.after(value, here, stores)
         for value in body.sums:
             term = self.argument(value.args[0], here, inner)
-            inner.append(reduction_text(value.op, f"row[m_].sum[{self.scalar(value)}]", term))
+            inner.append(reduction_text(value.op, f"sum{self.sums[value]}", term))
         if body.groups:
             depth = [self.size(letter) for g in body.groups for _, letter in g.operands]
-            lines = fetches(inner, " + ".join(depth)) + lines
-        return "\n".join(structs) + tile_text(
+            lines = fetches(inner, soon, " + ".join(depth)) + lines
+        text = "\n".join(structs) + tile_text(
             name, self.letters.index(body.units), counts, U, lines, inner, self.locals(inner),
+            [self.sums[v] for v in body.sums], whole=whole,
             sizes=(
                 self.sizes("\n".join(lines)),
                 self.sizes("\n".join([*inner, self.size(body.units)])),
             ),
             units=self.size(body.units),
         )  # fmt: skip
+        return text, inner
 
     def locals(self, lines: list[str]) -> tuple[list[str], list[str]]:
         """The local names of the arrays that some lines use: of vectors, and of the row's."""
@@ -278,27 +308,27 @@ class _Writer:
         widths = [v.width for v in self.plan.sums.values()]
         return Place("sums", tuple(widths[:k]))
 
-    def scalars(self, k: int, values: list[Value]) -> str:
-        """The numbers for each row that a phase starts with."""
+    def scalars(self, values: list[Value]) -> str:
+        """The numbers of one row that a phase starts with, in braces; nothing if there are none."""
         lines: list[str] = []
         for value in values:
             if value.op in ("constant", "width") or value in self.plan.homes:
                 continue
             if value.op in REDUCTIONS:
-                made = f"{REDUCTIONS[value.op]}(row[m_].sum[{self.scalar(value)}])"
+                made = f"{REDUCTIONS[value.op]}(row[m_].sum[{self.sums[value]}])"
+            elif value.op in ("add", "sub", "mul", "div", "neg"):  # as well on numbers
+                made = OPS[value.op].cpp.format(*(self.read(a) for a in value.args))
             else:
                 made = f"({self.expression(value, {}, lines)})[0]"
-            lines.append(f"row[m_].s[{self.scalar(value)}] = {made};")
+            lines.append(f"{self.read(value)} = {made};")
         for value in values:
             for place in self.plan.stores.get(value, []):
-                lines.append(f"({self.pointer(place)})[0] = row[m_].s[{self.scalar(value)}];")
+                lines.append(f"({self.pointer(place)})[0] = row[m_].s[{self.number(value)}];")
         if not lines:
             return ""
-        inner = "\n".join(f"                {line}" for line in [*self.locals(lines)[1], *lines])
-        return (
-            f"        {{\n            {self.sizes(inner)}\n"
-            f"            for (int m_ = 0; m_ < n; m_++) {{\n{inner}\n            }}\n        }}\n"
-        )
+        sizes = self.sizes("\n".join([*lines, *self.locals(lines)[1]]))
+        inner = [*([sizes] if sizes else []), *self.locals(lines)[1], *lines]
+        return in_braces(inner, 12)
 
     def group(self, name: str, group: Group, U: str) -> str:
         """What packing and the micro-kernel must know of a group."""
@@ -317,84 +347,3 @@ class _Writer:
             name, what, U, depth, index=index, matrices=first,
             letter=self.letters.index(group.units),
         )  # fmt: skip
-
-    def assemble(
-        self,
-        header: str,
-        hoists: list[str],
-        phases: list[tuple[str, list[str]]],
-        finish: list[str],
-        inputs: list[str],
-    ) -> str:
-        """One namespace with everything, and the entry."""
-        plan, kind = self.plan, self.kind
-        streams = plan.streams
-        backward = plan.kind == "backward"
-        run = []
-        for k, (scalars, _) in enumerate(phases):
-            run.append(scalars)
-            run += [sweep_text(f"Phase{k}_{u}", "team.members") for u in plan.phases[k].bodies]
-            run.append("        team.meet();\n")
-        hoist = [sweep_text(f"Hoisted{k}") for k in range(len(hoists))]
-        inputs_ = [sweep_text("Input") for _ in inputs]
-        end = [sweep_text(f"Finish_{state}") for state in plan.finish] or last_states_text(
-            {k: self.letters.index(v) for k, v in plan.last.items()}
-        )
-        pack = [f"        pack_group<{g}>(scan, member, members);\n" for g in self.group_names()]
-        if inputs:
-            pack[-1] = "        if (scan.call.wants_x)\n    " + pack[-1]
-        fills = [*plan.given, *(k for k in ("saved", "front") if k in streams and not backward)]
-        restarts = [
-            f"{{first_{k}, again_{k}, {self.letters.index(body.units)}}}"
-            for k, body in plan.finish.items()
-        ]
-        cleared = [f"{{{s}, {self.letters.index(w)}}}" for s, w in plan.given.items()]
-        parts = [
-            header,
-            f"namespace {{ namespace {kind}_kernel {{  // unnamed: kernels share a process\n",
-            f"enum {{ {', '.join(streams)} }};",
-            f"typedef RowOf<{len(streams)}, {len(self.scalar_slots)}> Row;\n",
-            *hoists,
-            *(tile for _, tiles in phases for tile in tiles),
-            *finish,
-            *inputs,
-            "struct Kernel {\n"
-            f"    typedef {kind}_kernel::Row Row;\n"
-            f"    static constexpr int streams = {len(streams)}, "
-            f"scalars = {len(self.scalar_slots)}, counts = {len(plan.counts)};\n"
-            f"    static constexpr bool hoists = {truth(bool(hoists))}, "
-            f"backward = {truth(backward)};\n"
-            f"    static constexpr Cleared cleared[] = {{{', '.join(cleared)}}};\n"
-            + (
-                f"    static constexpr int dz = {kind}_kernel::dz, input_streams[] = {{dx, dz}};\n"
-                f"    static constexpr Restart restarts[] = {{{', '.join(restarts)}}};\n"
-                if backward
-                else "    static constexpr int hoist_streams[] = {x, hoisted};\n"
-            )
-            + one_of_text("fills", "stream", fills)
-            + one_of_text("is_highest", "number", self.highest())
-            + function_text("pack", "int member, int members", pack)
-            + function_text("hoist", "Row* row, int n, int member, int members", hoist)
-            + function_text("phases", "Row* row, int n, Team& team, int member", run)
-            + function_text("input", "Row* row, int n, int member, int members", inputs_)
-            + function_text("finish", "Row* row, int n, int member, int members", end)
-            + "};\n"
-            f"}} }}  // namespace {kind}_kernel\n"
-            f'extern "C" void {kind}(const Call* c, void* const* address) {{\n'
-            f"    run<{kind}_kernel::Kernel>(c, address);\n"
-            "}\n",
-        ]
-        return "\n".join(parts)
-
-    def highest(self) -> list[str]:
-        """Those of the numbers of a row that are the greatest over its units."""
-        return [str(k) for v, k in self.scalar_slots.items() if v.op == "highest"]
-
-    def group_names(self) -> list[str]:
-        names = [f"Hoisted{k}_0" for k in range(len(self.plan.hoisted))]
-        for k, phase in enumerate(self.plan.phases):
-            for units, body in phase.bodies.items():
-                names += [f"Phase{k}_{units}_{j}" for j in range(len(body.groups))]
-        for state, body in self.plan.finish.items():
-            names += [f"Finish_{state}_{j}" for j in range(len(body.groups))]
-        return [*names, *("Input_0" for _ in self.plan.input)]

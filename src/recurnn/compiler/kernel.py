@@ -15,18 +15,19 @@ from recurnn.compiler.build import load
 from recurnn.compiler.cpp_text import runtime
 from recurnn.compiler.differentiate import Backward, differentiate
 from recurnn.compiler.emit_cpp import Emitted, emit
+from recurnn.compiler.extents import offset
 from recurnn.compiler.layout import (
     Builder,
     array_names,
     backward_layout,
     forward_layout,
     gradient_names,
-    offset,
 )
 from recurnn.compiler.layout_spans import behind_layout, span_names
 from recurnn.compiler.linear import Linear, linear, plan_after, plan_ahead, plan_behind
 from recurnn.compiler.ops import Unsupported
-from recurnn.compiler.plan import Plan, plan_backward, plan_forward
+from recurnn.compiler.plan import plan_backward, plan_forward
+from recurnn.compiler.plan_parts import Plan
 from recurnn.compiler.structures import MOST_EXTRA, Layout, Shape
 from recurnn.compiler.trace import Step, trace
 

@@ -13,7 +13,8 @@ from typing import Any
 from recurnn.compiler.binding import Binding
 from recurnn.compiler.differentiate import Backward
 from recurnn.compiler.emit_cpp import Emitted
-from recurnn.compiler.plan import Group, Plan
+from recurnn.compiler.extents import apart, offset, power_of_two
+from recurnn.compiler.plan_parts import Group, Plan
 from recurnn.compiler.structures import (
     ALIGNED,
     DEPTH,
@@ -122,6 +123,7 @@ class Builder:
             self._in_scratch(stream, n, self.steps, -1)
 
     def _in_scratch(self, stream: str, n: int, steps: int, wrap: int) -> None:
+        n = apart(n, self.lanes)
         at, B = self.take(steps * self.rows * n), self.shape.B
         self.put(stream, SCRATCH, at, self.rows * n, n, B * n, wrap)
 
@@ -238,16 +240,6 @@ class Builder:
         share_pool(call)
         call.scratch = self.used + self.lanes
         return Layout(call, P * len(self.arrays), call.scratch, keep=self.keep)
-
-
-def offset(widths: Sequence[str], sizes: Mapping[str, int], lanes: int) -> int:
-    """Elements that a run of widths takes in a stream, each rounded up to whole vectors."""
-    return sum(lanes if w == "1" else -(-sizes[w] // lanes) * lanes for w in widths)
-
-
-def power_of_two(n: float) -> int:
-    """The largest that is at most n, and at least 1."""
-    return 1 << max(int(n).bit_length() - 1, 0) if n >= 1 else 1
 
 
 def array_names(
@@ -383,7 +375,7 @@ def backward_layout(
     build.again("past", "dz", shift=after, n=0)
     build.recent("operands", build.room("operands"), 2 * chunk)
     build.ring("kept", build.room("kept"), 1)
-    sums = max(build.offset([v.width for v in plan.sums.values()]), 1)
+    sums = apart(max(build.offset([v.width for v in plan.sums.values()]), 1), build.lanes)
     build.ring("sums", sums, 1)
     tables = Sums(build, shapes, back)
     layout = build.finish(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from recurnn.compiler.differentiate import Backward
 from recurnn.compiler.layout import Builder, array_names
-from recurnn.compiler.plan import Plan
+from recurnn.compiler.plan_parts import Plan
 from recurnn.compiler.structures import Layout
 
 

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 from recurnn.compiler.differentiate import Backward
 from recurnn.compiler.ops import REDUCTIONS, Graph, Value, reachable
-from recurnn.compiler.plan import LEAVES, Body, Place, Plan, end_forward, fill_phases, place_inputs
+from recurnn.compiler.phases import fill_phases
+from recurnn.compiler.plan import end_forward, place_inputs
+from recurnn.compiler.plan_parts import LEAVES, Body, Place, Plan
 from recurnn.compiler.trace import Step
 
 Factor = Value | float

@@ -81,6 +81,9 @@ class Graph:
             return values[0]
         if op == "add" and numbers[0] == 0.0:
             return values[1]
+        if op == "mul" and numbers[0] is not None and values[1].op == "spread":
+            number = self.apply("mul", values[0], values[1].args[0])
+            return self.make("spread", number, width=values[1].width)
         if op == "neg" and values[0].op == "neg":
             return values[0].args[0]
         return self.make(op, *values)
@@ -175,7 +178,11 @@ OPS: dict[str, Op] = {
     "mul": Op(
         "{0} * {1}",
         torch.mul,
-        lambda G, g, y, a, b: (G.apply("mul", g, b), G.apply("mul", g, a)),
+        lambda G, g, y, a, b: (
+            (G.apply("mul", G.apply("mul", 2.0, g), a), None)
+            if a is b
+            else (G.apply("mul", g, b), G.apply("mul", g, a))
+        ),
         _t("mul", "multiply", "__mul__"),
     ),
     "div": Op(

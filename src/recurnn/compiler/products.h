@@ -286,11 +286,17 @@ static void outer_strips(const Outer& p, const Strip* strip, int strips, int r0,
             const T* row[LANES];
             int some = depth - r < LANES ? depth - r : LANES;
             for (int k = 0; k < some; k++) row[k] = p.left[r0 + r + k] + from;
+            for (int k = LANES; k < 2 * LANES && r + k < depth; k++)  // rows lie pages apart
+                for (int at = 0; at < count; at += LANES)
+                    __builtin_prefetch(p.left[r0 + r + k] + from + at);
             transposed<1>(packed + (int64_t)columns * p.depth + r, p.depth, row, some, count);
         }
         columns += count;
     }
-    for (int f = 0; f < p.factors; f++)
+    for (int f = 0; f < p.factors; f++) {
+        bool wanted = false;
+        for (int s = 0; s < strips; s++) wanted |= p.sum[strip[s].block * p.factors + f].out != 0;
+        if (!wanted) continue;
         for (int n0 = 0; n0 == 0 || n0 < p.factor[f].width; n0 += OUTER_N * LANES) {
             const T* const* row = p.factor[f].rows + r0;
             for (int r = 0; r < depth; r += PACKED)
@@ -307,6 +313,7 @@ static void outer_strips(const Outer& p, const Strip* strip, int strips, int r0,
                 turned += strip[s].count * p.depth;
             }
         }
+    }
 }
 static void outer(const Outer& p, int member, int members, T* scratch) {
     constexpr int most = MOST_COLUMNS / OUTER_M;

@@ -13,11 +13,11 @@ struct Rows {
     Rows(const Scan& c, int first, int stride, int n) : c(c), n(n), count() {
         row = (Row*)malloc(sizeof(Row) * (n + 1));
         many = (Row*)malloc(sizeof(Row) * ((int64_t)n * c.call.chunk + 1));
-        sum = (V*)aligned_alloc(sizeof(V), sizeof(V) * ((int64_t)n * K::scalars + 1));
+        sum = (V*)aligned_alloc(sizeof(V), sizeof(V) * ((int64_t)n * K::sums + 1));
         for (int i = 0; i < n; i++) {
             (Span&)row[i] = c.span(first + i * stride);
             row[i].regular = false;
-            row[i].sum = sum + i * K::scalars;
+            row[i].sum = sum + i * K::sums;
             row[i].count = count;
         }
     }
@@ -54,7 +54,7 @@ struct Rows {
             if (edge || !r.regular) locate_all(c, K::streams, r, t);
             else for (int j = 0; j < K::streams; j++) r.p[j] += on[j];
             r.regular = !edge;
-            for (int j = 0; j < K::scalars; j++) r.sum[j] = K::is_highest(j) ? broadcast(-INFINITY) : V{};
+            for (int j = 0; j < K::sums; j++) r.sum[j] = K::is_highest(j) ? broadcast(-INFINITY) : V{};
         }
         return end;
     }

@@ -10,7 +10,8 @@ from typing import Any
 from recurnn.compiler.differentiate import Backward, differentiate
 from recurnn.compiler.emit_cpp import emit
 from recurnn.compiler.ops import Value, reachable
-from recurnn.compiler.plan import LEAVES, Body, Phase, Plan, plan_backward, plan_forward
+from recurnn.compiler.plan import plan_backward, plan_forward
+from recurnn.compiler.plan_parts import LEAVES, Body, Phase, Plan
 from recurnn.compiler.trace import Step, trace
 
 INFIX = {"add": ("+", 1), "sub": ("-", 1), "mul": ("*", 2), "div": ("/", 2), "gt": (">", 0)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from recurnn.compiler.differentiate import Backward
 from recurnn.compiler.ops import Value
-from recurnn.compiler.plan import dz_place
+from recurnn.compiler.plan_parts import dz_place
 from recurnn.compiler.structures import NONE, Columns, FactorAt, RowSumAt, SumAt
 
 if TYPE_CHECKING:

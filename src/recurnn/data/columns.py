@@ -41,8 +41,8 @@ def choose(
     frame, notes = table.frame, []
     named = [value] if isinstance(value, str) else list(value or [])
     for name in [*named, time, unique_id]:
-        if name is not None and name not in frame.columns:
-            raise _no_column(table, name)
+        if name is not None:
+            named_column(table, name)
     for name in named:
         if name in (time, unique_id) or named.count(name) > 1:
             raise DataError(f"{table.origin}: column {name!r} is named twice.")
@@ -63,12 +63,18 @@ def choose(
     return Roles(tuple(named), time, unique_id, tuple(notes))
 
 
-def _no_column(table: Table, name: str) -> DataError:
+def named_column(table: Table, name: str) -> None:
+    """Refuse a name that no column has.
+
+    Raises:
+        DataError: there is no such column.
+    """
     names = [str(c) for c in table.frame.columns]
-    return DataError(
-        f"{table.origin}: there is no column {name!r}.\n"
-        f"  Columns: {', '.join(names)}.{nearest(name, names)}"
-    )
+    if name not in names:
+        raise DataError(
+            f"{table.origin}: there is no column {name!r}.\n"
+            f"  Columns: {', '.join(names)}.{nearest(name, names)}"
+        )
 
 
 def _find_time(frame: pd.DataFrame, names: Sequence[str]) -> str | None:

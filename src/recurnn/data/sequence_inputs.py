@@ -96,6 +96,13 @@ def _listed(source: Any) -> Any:
     """The sequences as something that can be counted and indexed from 0."""
     if isinstance(source, pd.DataFrame | pd.Series):
         source = source.to_numpy()
+    elif hasattr(source, "__array__") and not hasattr(source, "__len__"):
+        source = np.asarray(source)
+    if hasattr(source, "tocsr"):
+        raise DataError(
+            "The sequences are a sparse matrix: sparse input is not supported.\n"
+            "  Give an array: X.toarray()."
+        )
     if isinstance(source, str) or not hasattr(source, "__len__"):
         raise DataError(
             f"The sequences are a {type(source).__name__}.\n"
@@ -140,6 +147,11 @@ def _own_tokens(x: Any, what: str) -> list[str]:
 def _numbers(source: Any, where: Callable[[int], str]) -> Numbers:
     found: Numbers = []
     for i, x in enumerate(source):
+        if hasattr(x, "dtype") and np.iscomplexobj(x):
+            raise DataError(
+                f"Complex data not supported: {where(i)} holds complex numbers.\n"
+                "  Give the real and imaginary parts as two channels."
+            )
         try:
             values = np.asarray(x, dtype=np.float32)
         except (TypeError, ValueError) as error:
@@ -161,9 +173,10 @@ def _numbers(source: Any, where: Callable[[int], str]) -> Numbers:
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
             t, c = (int(k) for k in bad[0])
+            shown = "NaN" if np.isnan(values[t, c]) else str(values[t, c])
             raise DataError(
                 f"{where(i)} holds what is not a finite number.\n"
-                f"  Step {t}, channel {c} is {values[t, c]}. Fill it, or leave the sequence out."
+                f"  Step {t}, channel {c} is {shown}. Fill it, or leave the sequence out."
             )
         found.append(values)
     return found
@@ -171,3 +184,11 @@ def _numbers(source: Any, where: Callable[[int], str]) -> Numbers:
 
 def _channels(count: int) -> str:
     return f"{count} channel{'' if count == 1 else 's'}"
+
+
+def ragged(rows: Sequence[Any]) -> NDArray[Any]:
+    """Lists of unequal length as an array of objects, [N]."""
+    found = np.empty(len(rows), dtype=object)
+    for i, row in enumerate(rows):
+        found[i] = row
+    return found

@@ -183,7 +183,7 @@ def text_form(path: Path) -> TextForm:
     try:
         skipped, lines = _first_lines(path)
     except UnicodeDecodeError as error:
-        raise _not_utf8(path) from error
+        raise not_utf8(path) from error
     if not lines:
         raise DataError(f"{path}: the file is empty.")
     separator = _separator(lines, tsv=".tsv" in path.suffixes)
@@ -196,7 +196,7 @@ def text_errors(path: Path, form: TextForm) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        raise _not_utf8(path) from error
+        raise not_utf8(path) from error
     except pd.errors.EmptyDataError:
         raise DataError(f"{path}: there are column names but no rows.") from None
     except pd.errors.ParserError as error:
@@ -272,7 +272,8 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _not_utf8(path: Path) -> DataError:
+def not_utf8(path: Path) -> DataError:
+    """The error for a file that is not UTF-8, with the line and the byte."""
     with opened(path) as file:
         for number, raw in enumerate(file, start=1):
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,16 +19,19 @@ from recurnn.errors import ConfigError, one_of
 from recurnn.insight import figures as f
 from recurnn.insight.advice import number, percent
 from recurnn.insight.course import Course
-from recurnn.insight.figure import Figure, Lines
+from recurnn.insight.figure import Figure, Lines, Panels
 from recurnn.insight.gradient import Flow, gradient_flow, spread_lags
+from recurnn.insight.inspection import inspect
 from recurnn.insight.monitor import Monitor
 from recurnn.insight.page import Page
+from recurnn.insight.roles import roles_of
 from recurnn.nn import Recurrent
 from recurnn.subject import Subject
 from recurnn.training import Plan, TrainingError, fit
 
 _VALIDATION_ROWS = 200
 _LAYER = "layer"
+STARTS = ("chrono", "cell")
 
 
 class Adding:
@@ -94,6 +98,7 @@ class Trained:
         sweep: what is left of the gradient against the length of the sequence, before training.
         course: losses and gradients along the training.
         loss: on fresh sequences, after training.
+        verdicts: names of what is wrong after training; None if training broke off.
     """
 
     name: str
@@ -103,6 +108,7 @@ class Trained:
     sweep: pd.DataFrame
     course: Course
     loss: float
+    verdicts: list[str] | None = None
 
     @property
     def title(self) -> str:
@@ -168,7 +174,8 @@ class Comparison:
 
     def table(self) -> tuple[list[str], list[list[object]]]:
         """Head and rows: gradient and loss of every cell."""
-        head = ["cell", "gradient halves in", "left at the start", "after training", "loss"]
+        head = ["cell", "gradient halves in", "left at the start", "after training", "loss",
+                "verdict"]  # fmt: skip
         rows: list[list[object]] = []
         for t in self.trained:
             last = self.steps - 1
@@ -176,6 +183,7 @@ class Comparison:
                 t.title, number(t.before.decay.half_life), percent(t.before.decay.left_after(last)),
                 "–" if t.after is None else percent(t.after.decay.left_after(last)),
                 "broke off" if np.isnan(t.loss) else number(t.loss),
+                "–" if t.verdicts is None else ", ".join(t.verdicts) or "healthy",
             ])  # fmt: skip
         return head, rows
 
@@ -204,14 +212,21 @@ class Comparison:
             log_y=True, note="Untrained; each point is a sequence of its own length.",
         )  # fmt: skip
 
-    def _along(self, title: str, column: str, y: str) -> Lines:
-        lines: dict[str, tuple[ArrayLike, ArrayLike]] = {}
+    def _along(self, title: str, column: str, y: str) -> Figure:
+        """One measurement along the training, a panel with clipping and one without."""
+        panels: dict[str, dict[str, tuple[ArrayLike, ArrayLike]]] = {}
         for t in self.trained:
             table = t.course.frame
             if column in table:
                 part = table.dropna(subset=[column])
-                lines[t.title] = part["step"].to_numpy(), part[column].to_numpy()
-        return Lines(title, "update", y, lines, log_y=True)
+                words = t.title.removeprefix(f"{t.name}, ")
+                panels.setdefault(words, {})[t.name] = (
+                    part["step"].to_numpy(), part[column].to_numpy(),
+                )  # fmt: skip
+        return Panels(title, "update", "", [
+            Lines(words, "update", f"{y}, {words}", lines, log_y=True)
+            for words, lines in panels.items()
+        ])  # fmt: skip
 
 
 def compare(
@@ -223,6 +238,8 @@ def compare(
     batch_size: int = 50,
     learning_rate: float = 3e-3,
     clips: Sequence[float | None] = (1.0, None),
+    start: str = "chrono",
+    recurrent_scale: float = 1.0,
     seed: int = 0,
     watch: Callable[[str], None] | None = None,
 ) -> Comparison:
@@ -236,6 +253,9 @@ def compare(
         batch_size: sequences an update, fresh ones each time.
         learning_rate: of Adam.
         clips: the greatest norms of the gradient to train with, None for no clipping.
+        start: of the biases of gates that keep a state: ``"chrono"``, open for up to T steps
+            (`recurnn.cells.chrono`), or ``"cell"``, as the cell has it by default.
+        recurrent_scale: what the recurrent matrices are multiplied by before training.
         seed: of weights and sequences.
         watch: is told what is being trained.
 
@@ -247,10 +267,18 @@ def compare(
     for name in names:
         if name not in cells.CELLS:
             raise one_of("cell", name, cells.CELLS)
+    if start not in STARTS:
+        raise one_of("compare: start", start, STARTS)
+    if not 0 <= recurrent_scale < math.inf:
+        raise ConfigError(
+            f"compare: recurrent_scale is {recurrent_scale}; expected a number of at least 0."
+        )
     tell = watch or (lambda _: None)
     settings: dict[str, object] = {
         "task": f"adding problem, T = {steps}", "updates": updates, "hidden size": hidden_size,
-        "batch size": batch_size, "optimizer": "adam", "learning rate": learning_rate, "seed": seed,
+        "batch size": batch_size, "optimizer": "adam", "learning rate": learning_rate,
+        "start of gates that keep": start, "recurrent matrices times": recurrent_scale,
+        "seed": seed,
     }  # fmt: skip
     train = Adding(steps, updates * batch_size, seed=seed)
     test = Adding(steps, _VALIDATION_ROWS, seed=seed + 1)
@@ -262,33 +290,49 @@ def compare(
                 learning_rate=learning_rate, batch_size=batch_size, epochs=1, clip=clip,
                 patience=None, seed=seed,
             )  # fmt: skip
-            found.trained.append(_one(name, hidden_size, train, test, plan, clip))
+            network = _network(name, hidden_size, steps if start == "chrono" else None,
+                               recurrent_scale, seed)  # fmt: skip
+            found.trained.append(_one(name, network, train, test, plan, clip))
     return found
 
 
-def _one(
-    name: str, hidden_size: int, train: Adding, test: Adding, plan: Plan, clip: float | None
-) -> Trained:
+def _network(name: str, hidden_size: int, steps: int | None, scale: float, seed: int) -> LastStep:
+    """An untrained network, whose gates keep for up to so many steps, if there are any."""
+    options: dict[str, Any] = (
+        {"proj_size": max(1, hidden_size // 2)} if name == "projected-lstm" else {}
+    )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(plan.seed)
-        options: dict[str, Any] = (
-            {"proj_size": max(1, hidden_size // 2)} if name == "projected-lstm" else {}
-        )
-        network = LastStep(cells.CELLS[name](2, hidden_size, **options))
+        torch.manual_seed(seed)
+        cell = cells.CELLS[name](2, hidden_size, **options)
+        network = LastStep(cell)
+    for keep in roles_of(cell).keeps.values() if steps is not None else ():
+        if (bias := getattr(cell, f"b_{keep.gate}", None)) is not None:
+            cells.chrono(max(2, steps or 0), sign=-1 if keep.inverted else 1)(bias)
+    with torch.no_grad():
+        for weight, letters in cell.weights.items():
+            if weight.startswith("U") and letters in ("H H", "H P"):
+                getattr(cell, weight).mul_(scale)
+    return network
+
+
+def _one(
+    name: str, network: LastStep, train: Adding, test: Adding, plan: Plan, clip: float | None
+) -> Trained:
     T = test.x.shape[1]
     subject = Subject(network, test.x[:32], test.y[:32], name=name, lag=T - 1)
     before = gradient_flow(subject)[_LAYER]
     table = _sweep(network, test)
     monitor = Monitor(subject, every=max(1, len(train) // (50 * 100)), warn=False)
-    after, loss = None, float("nan")
+    after, loss, wrong = None, float("nan"), None
     try:
         fit(network, train, None, plan, name=name, watch=monitor)
-        after = gradient_flow(subject)[_LAYER]
+        seen = inspect(subject, experiments=False)
+        after, wrong = seen.flows[_LAYER], list(dict.fromkeys(v.name for v in seen.verdicts))
         with torch.no_grad():
             loss = float((network(test.x) - test.y).square().mean())
     except TrainingError:  # the loss is no longer a number: that, too, is a result
         pass
-    return Trained(name, clip, before, after, table, monitor.course, loss)
+    return Trained(name, clip, before, after, table, monitor.course, loss, wrong)
 
 
 def _sweep(network: nn.Module, test: Adding) -> pd.DataFrame:

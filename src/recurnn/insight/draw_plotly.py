@@ -124,8 +124,10 @@ def _scale(values: list[NDArray[Any]], log: bool) -> dict[str, Any]:
     found = np.concatenate([np.asarray(v, dtype=np.float64) for v in values])
     found = found[np.isfinite(found) & (found > 0)]
     decades = float(np.log10(found.max() / found.min())) if len(found) else 0.0
-    scale: dict[str, Any] = {"type": "log", "exponentformat": "power"}
-    return scale | ({"dtick": math.ceil(decades / 6)} if decades > 1.2 else {})
+    if decades > 1.2:
+        return {"type": "log", "exponentformat": "power", "dtick": math.ceil(decades / 6)}
+    # Within a decade as plain numbers, at 1, 2 and 5: plotly's own are bare and crowded digits.
+    return {"type": "log", "tickformat": "~g"} | ({"dtick": "D2"} if decades > 0.5 else {})
 
 
 def _heatmap(made: go.Figure, figure: Heatmap, where: dict[str, Any]) -> None:
@@ -189,6 +191,11 @@ def _panels(figure: Panels) -> go.Figure:
         _put(made, panel, {"row": row, "col": 1})
         if row < len(figure.panels):
             made.update_xaxes(title_text="", row=row, col=1)
+    named: set[str] = set()
+    for trace in made.data:  # a name that panels share is said once, and switches all of them
+        if trace.showlegend:
+            trace.update(legendgroup=trace.name, showlegend=trace.name not in named)
+            named.add(trace.name)
     tops = np.cumsum([0.0, *figure.shares])
     for k, panel in enumerate(figure.panels):  # each bar of colours beside its own panel
         traces = [t for t in made.data if isinstance(t, go.Heatmap)]

@@ -293,26 +293,37 @@ def text_figure(
 
 
 def series_figure(
-    series: ArrayLike, layer: Layer, name: str, *, row: int = 0, times: Sequence[Any] | None = None
-) -> Panels:
-    """A series, and under the curve a state or gate of every unit.
+    series: ArrayLike, layer: Layer, name: str, *, row: int = 0, unit: int | None = None,
+    times: Sequence[Any] | None = None,
+) -> Panels:  # fmt: skip
+    """A series, and under the curve a state or gate of every unit, or of one.
 
     Args:
         series: the values of one row, [T].
         layer: of a `Record` with states or gates.
         name: of the state or gate.
         row: of the batch.
+        unit: the one; all by default.
         times: what the steps are called.
+
+    Raises:
+        ConfigError: there is no such state, gate, unit or row.
     """
     y = np.asarray(series, dtype=np.float64).reshape(-1)
-    below = unit_map(layer, name, row=row, labels=times)
-    steps = np.asarray(below.names(1))
+    every = unit_map(layer, name, row=row, labels=times)
+    below: Figure = every
+    steps = np.asarray(every.names(1))
     if len(steps) != len(y):  # a layer that reads several steps at once
         y = y[len(y) % len(steps) :].reshape(len(steps), -1).mean(axis=1)
-    above = Lines("Series", "step", "value", {"series": (steps, y)})
+    above, title = Lines("Series", "step", "value", {"series": (steps, y)}), name
+    note, shares = every.note, (1, 2)
+    if unit is not None:
+        title, note, shares = f"{name}[{unit}]", "", (1, 1)
+        values = unit_values(layer, name, unit)[: len(steps), row].detach().cpu().double().numpy()
+        below = Lines(title, "step", title, {title: (steps, values)})
     return Panels(
-        f"{name} of {layer.name} under the series", "step", "", [above, below], heights=(1, 2),
-        note=below.note,
+        f"{title} of {layer.name} under the series", "step", "", [above, below], heights=shares,
+        note=note,
     )  # fmt: skip
 
 

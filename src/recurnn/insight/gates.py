@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -127,6 +128,16 @@ def gate_report(layer: Layer) -> GateReport:
         if best[0] is None or np.median(horizon) > np.median(best[1]):
             best = keep, horizon
     return GateReport(layer.name, found, *best)
+
+
+def saturation(layer: Layer, gates: Sequence[str]) -> float:
+    """The share of these gates' values, in a recorded layer, below .05 or above .95."""
+    real = None if (steps := real_steps(layer)) is None else torch.from_numpy(steps)
+    shares = []
+    for gate in gates:
+        values = layer.values[gate] if real is None else layer.values[gate][real]
+        shares.append(((values < SHUT) | (values > OPEN)).double().mean())
+    return float(torch.stack(shares).mean())
 
 
 def unit_values(layer: Layer, name: str, unit: int | None = None) -> Tensor:

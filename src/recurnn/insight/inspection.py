@@ -41,6 +41,7 @@ class Inspection:
         singular: singular values of the product of Jacobians of each layer.
         occlusion: of `reach.occlusion`; None if it was not asked for.
         contributions: of `reach.integrated_gradients`, likewise.
+        first_row: the contribution of each step of the first row, likewise.
         contexts: of `reach.loss_by_context`, likewise.
         course: of the training, if it is known.
     """
@@ -55,6 +56,7 @@ class Inspection:
     singular: dict[str, pd.DataFrame] = field(default_factory=dict)
     occlusion: pd.DataFrame | None = None
     contributions: pd.DataFrame | None = None
+    first_row: Array | None = None
     contexts: pd.DataFrame | None = None
     course: Course | None = None
 
@@ -147,9 +149,11 @@ def inspect(
         found.contexts = reach.loss_by_context(subject) if _can_alter(subject) else None
         tell("what each step contributes")
         try:
-            found.contributions = reach.integrated_gradients(subject)
+            total, gap = reach.attributions(subject)
+            found.contributions = reach.by_lag(subject, total, gap)
+            found.first_row = total[0].cpu().double().numpy()
         except ConfigError:  # tokens without an embedding
-            found.contributions = None
+            pass
     return found
 
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from recurnn.errors import ConfigError, RecurnnError
 from recurnn.insight.advice import number, percent
 from recurnn.insight.course import Course
-from recurnn.insight.gates import gate_report
+from recurnn.insight.gates import saturation
 from recurnn.insight.gradient import Flow, measured
-from recurnn.insight.record import Record
+from recurnn.insight.record import Layer, Record
+from recurnn.insight.roles import roles_of
 from recurnn.insight.verdicts import EXPLODED, VANISHED
 from recurnn.subject import Subject
 from recurnn.training import Epoch, Run, Update, Watch
@@ -85,6 +86,7 @@ class Monitor(Watch):
         self._before: list[Tensor] = []
         self._norm = math.nan
         self._hits: list[float] = []
+        self._gates: dict[str, list[str]] = {}
         self._warned: set[tuple[str, str]] = set()
 
     def start(self, run: Run) -> None:
@@ -94,7 +96,7 @@ class Monitor(Watch):
             subject = subject.first_rows(self.rows)
             if self.lag is not None:
                 subject = replace(subject, lag=self.lag)
-        self._subject = subject
+        self._subject, self._gates = subject, {}
         self.course = Course(clip=run.plan.clipping().norm)
 
     def gradients(self, run: Run) -> None:
@@ -131,7 +133,7 @@ class Monitor(Watch):
         if self._subject is None:
             return {}
         subject = replace(self._subject, module=module)
-        record = Record(module, states=True, gates=True)
+        record = Record(module, gates=True)
         found: dict[str, float] = {}
         try:
             flows = measured(subject, record)
@@ -143,14 +145,18 @@ class Monitor(Watch):
             steps = sum(call.steps for call in layer.calls)
             lag = max(1, round(subject.reach * min(1.0, steps / subject.steps)))
             found[f"left {layer.name}"] = left = flow.decay.left_after(lag)
-            gates = gate_report(layer).gates
-            if gates:
-                found[f"saturated {layer.name}"] = sum(g.saturated for g in gates.values()) / len(
-                    gates
-                )
+            if gates := self._gates_of(layer):
+                found[f"saturated {layer.name}"] = saturation(layer, gates)
             if self.warn and flow.arrives:
                 self._judge(layer.name, flow, lag, left, known=subject.lag is not None)
         return found
+
+    def _gates_of(self, layer: Layer) -> list[str]:
+        """What of a layer's values opens and shuts, found once: it costs as much as a look."""
+        if layer.name not in self._gates:
+            kinds = roles_of(layer.cell).kinds
+            self._gates[layer.name] = [k for k in layer.cell.gates if kinds[k] == "gate"]
+        return self._gates[layer.name]
 
     def _judge(self, layer: str, flow: Flow, lag: int, left: float, *, known: bool) -> None:
         text = ""

@@ -90,12 +90,22 @@ def integrated_gradients(
         that step's input; ``signed``, the mean with its sign; ``unexplained``, the largest share
         of a row's difference that the sum leaves over.
     """
-    total, gap = attributions(subject, points=points, output=output)
+    return by_lag(subject, *attributions(subject, points=points, output=output))
+
+
+def by_lag(subject: Subject, total: Tensor, gap: float) -> pd.DataFrame:
+    """The table of `integrated_gradients`, from what `attributions` has found.
+
+    Args:
+        subject: the model and its data.
+        total: the contribution of every row's step, [B, T].
+        gap: the largest share that it leaves unexplained.
+    """
     B, T = total.shape
     ends = torch.full((B,), T) if subject.lengths is None else subject.lengths.cpu()
     back = ends.unsqueeze(1) - 1 - torch.arange(T)
-    by_lag = total.cpu().double().gather(1, back.clamp(min=0)).where(back >= 0, torch.nan)
-    columns = {"contribution": by_lag.abs().nanmean(0), "signed": by_lag.nanmean(0)}
+    values = total.cpu().double().gather(1, back.clamp(min=0)).where(back >= 0, torch.nan)
+    columns = {"contribution": values.abs().nanmean(0), "signed": values.nanmean(0)}
     frame = pd.DataFrame({"lag": np.arange(T)} | {k: v.numpy() for k, v in columns.items()})
     return frame.assign(unexplained=gap)
 
@@ -188,8 +198,11 @@ def _at_end(subject: Subject, x: Tensor) -> tuple[Tensor, Tensor]:
 def _end(subject: Subject, prediction: Tensor) -> Tensor:
     """What is predicted at the end of each row, [B, ...]."""
     T, B = subject.steps, subject.rows
-    if tuple(prediction.shape[:2]) != ((B, T) if subject.batch_first else (T, B)):
+    along = (B, T) if subject.batch_first else (T, B)
+    if tuple(prediction.shape[:2]) != along:
         return prediction
+    if prediction.dim() == 2 and subject.losses_of(prediction).dim() == 1:
+        return prediction  # one a row, of as many numbers as there are steps
     rows = subject.by_row(prediction)
     if subject.lengths is None:
         return rows[:, -1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,20 @@ from recurnn.insight.advice import number, percent
 from recurnn.insight.figure import Figure, Heatmap
 from recurnn.insight.inspection import Inspection
 from recurnn.insight.page import Page
+from recurnn.insight.reading import readings
 from recurnn.insight.record import Layer
 
 _MOST_PLACES = 1_200_000  # of heat maps on a page
 _MOST_STEPS = 2000
 
 
-def report(inspection: Inspection) -> Page:
+def report(inspection: Inspection, units: Sequence[str] = ()) -> Page:
     """The page of one model.
 
     Args:
         inspection: what was found.
+        units: what the first row is coloured by, as `chosen_unit` takes it; by default the unit
+            or gate that says most.
 
     Returns:
         The page; `Page.write` makes a file of it, `Page.html` the text.
@@ -55,17 +58,24 @@ def report(inspection: Inspection) -> Page:
     if reach := [figure for figure in _reach(inspection) if figure is not None]:
         page.section("Reach of memory")
         page.figures(*reach)
+    if read := list(readings(inspection, units)):
+        page.section("Reading", "The first row of the data, as the network reads it.")
+        for figure in read:
+            page.figures(figure)
     if s.configuration:
         page.section("Configuration")
         page.settings(s.configuration)
     return page
 
 
-def save_figures(inspection: Inspection, folder: str | Path) -> list[str]:
+def save_figures(
+    inspection: Inspection, folder: str | Path, units: Sequence[str] = ()
+) -> list[str]:
     """Write every figure as PNG and CSV; returns their names.
 
     Args:
         inspection: what was found.
+        units: as in `report`.
         folder: where to; made if it is not there.
 
     Raises:
@@ -77,13 +87,15 @@ def save_figures(inspection: Inspection, folder: str | Path) -> list[str]:
     except OSError as error:
         raise DataError(f"{folder} cannot be made: {error.strerror}.") from error
     names = []
-    for name, figure in named_figures(inspection):
+    for name, figure in named_figures(inspection, units):
         figure.save(folder, name)
         names.append(name)
     return names
 
 
-def named_figures(inspection: Inspection) -> Iterator[tuple[str, Figure]]:
+def named_figures(
+    inspection: Inspection, units: Sequence[str] = ()
+) -> Iterator[tuple[str, Figure]]:
     """Every figure of the report, with a name for a file."""
     if inspection.course is not None and inspection.course.rows:
         yield "training", f.course_figure(inspection.course)
@@ -95,6 +107,8 @@ def named_figures(inspection: Inspection) -> Iterator[tuple[str, Figure]]:
     for found in _reach(inspection):
         if found is not None:
             yield _name(found.title), found
+    for figure in readings(inspection, units):
+        yield _name(figure.title), figure
 
 
 def _name(title: str) -> str:

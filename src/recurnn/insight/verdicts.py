@@ -161,7 +161,7 @@ def _forgets(found: Inspection) -> Iterator[Rest]:
         if longest >= lag / 5:
             continue
         text = (
-            f"{report.keep} of state {report.keep.state} lets a unit keep 1/e for "
+            f"by {report.keep} alone, a unit keeps 1/e of its state {report.keep.state} for "
             f"{number(float(np.median(report.horizon)))} steps (the median; 95 % of the units "
             f"below {number(longest)}); {found.lag_in_words(layer)}."
         )

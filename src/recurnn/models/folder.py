@@ -168,6 +168,15 @@ def read(
     return config, load(data)
 
 
+def format_of(folder: str | Path) -> str | None:
+    """Name of the format that a model folder says it has; None where it says none."""
+    try:
+        config = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return config.get("format") if isinstance(config, dict) else None
+
+
 def does_not_fit(folder: str | Path, error: Exception) -> ModelFolderError:
     """The error for a config and weights that do not make a model."""
     return ModelFolderError(

@@ -65,15 +65,17 @@ def subject(
         module,
         x,
         y,
-        _each_row(options.loss),
+        each_row(options.loss),
         name=describe(options, kind, None, short=True),
         lag=lag,
         shortens=False,
+        labels=None if (times := data.series[0].times) is None else list(times[:context]),
         configuration={"weights": sum(p.numel() for p in module.parameters())} | shown,
     )
 
 
-def _each_row(loss: str) -> Loss:
+def each_row(loss: str) -> Loss:
+    """One number a row, the mean over all that is predicted there: a loss by its name."""
     each = LOSSES[loss]
 
     def of_rows(prediction: Tensor, y: Tensor) -> Tensor:

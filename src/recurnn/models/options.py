@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
+from recurnn.cells import CELLS, Cell
 from recurnn.errors import ConfigError, one_of
 from recurnn.nn import GRU, LSTM, RNN
 from recurnn.training import Plan
@@ -21,6 +22,8 @@ class ModelOptions:
     Raises:
         ConfigError: an option has a value that it cannot have.
     """
+
+    cells: ClassVar[Mapping[str, Any]] = LAYERS  # that there are to choose from
 
     cell: str = "lstm"
     hidden_size: int | tuple[int, ...] = 64
@@ -38,12 +41,9 @@ class ModelOptions:
     def __post_init__(self) -> None:
         whole(self, "num_layers", 1)
         whole(self, "batch_size", 1, none=True)
-        if self.cell not in LAYERS:
-            raise one_of("cell", self.cell, LAYERS)
-        if not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
-            raise ConfigError(
-                f"dropout is {self.dropout!r}; expected a share of at least 0 and below 1."
-            )
+        if self.cell not in self.cells:
+            raise one_of("cell", self.cell, self.cells)
+        self._check_dropout()
         self._check_hidden()
         self.plan()
 
@@ -72,6 +72,12 @@ class ModelOptions:
         found, common = asdict(self), [field.name for field in fields(ModelOptions)]
         return {k: v for k, v in found.items() if k not in common} | {k: found[k] for k in common}
 
+    def _check_dropout(self) -> None:
+        if not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
+            raise ConfigError(
+                f"dropout is {self.dropout!r}; expected a share of at least 0 and below 1."
+            )
+
     def _check_hidden(self) -> None:
         sizes: object = self.hidden_size
         if isinstance(sizes, Sequence) and not isinstance(sizes, str):
@@ -88,6 +94,20 @@ class ModelOptions:
                 f"hidden_size is {sizes!r}; expected a whole number of at least 1, or one for "
                 "each layer."
             )
+
+
+def cell_of(name: str, size: int, units: int, **more: Any) -> Cell:
+    """A cell of any kind, of a projected one with half as many outputs as units.
+
+    Args:
+        name: as `recurnn.cells.CELLS` has it.
+        size: I.
+        units: H.
+        **more: as the cell takes them.
+    """
+    if name == "projected-lstm":
+        more["proj_size"] = max(units // 2, 1)
+    return CELLS[name](size, units, **more)
 
 
 def is_whole(value: object, least: int) -> bool:

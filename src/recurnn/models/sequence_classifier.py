@@ -19,6 +19,7 @@ from recurnn.errors import DataError, nearest
 from recurnn.models.sequence_comparison import Scored
 from recurnn.models.sequence_model import SequenceModel
 from recurnn.models.sequence_preparation import checked, plain
+from recurnn.training import Saves, Watch
 from recurnn.training.objective import Loss
 
 _MOST = 5  # classes named in a message
@@ -35,27 +36,37 @@ class SequenceClassifier(ClassifierMixin, SequenceModel):  # type: ignore[misc]
         num_layers: L, layers of `hidden_size` each.
         bidirectional: whether the sequence is also read from its end.
         pooling: what is made of the outputs of all steps: ``"last"`` (what each direction ends
-            with), ``"mean"``, ``"max"`` or ``"attention"`` (Yang et al. 2016).
-        dropout: share of the embedding's and of each layer's outputs that training zeroes.
+            with), ``"mean"``, ``"max"``, ``"attention"`` (Yang et al. 2016), or ``"flat"`` (side
+            by side: every step has its own place). By default ``"flat"`` where all sequences are
+            of one length of at most 100, else ``"mean"``.
+        dropout: share of the embedding's and of each layer's outputs that training zeroes; by
+            default .5 for fewer than 5,000 sequences of tokens, else .2.
+        token_dropout: share of the tokens that training takes for the unknown one, so that this
+            one is learned too.
         embedding_size: of a token.
         scale: ``"standard"`` (each channel by its mean and deviation on the training part) or
             ``"none"``.
         max_length: most steps that a sequence may have; None for any.
         class_weight: None; ``"balanced"`` for all classes counting alike, however frequent; or a
             weight for each class.
+        threshold: of two classes, the probability of the second from which on it is told: a
+            number; or ``"f1"`` or ``"balanced"`` for the one that has the best F1 of the second
+            class, or the best mean of both classes' recalls, on the validation part; None for .5.
         optimizer: ``"adam"``, or the name of another one of torch.optim.
         learning_rate: of the optimizer.
-        schedule: of the learning rate: ``"constant"``, ``"cosine"`` or ``"linear"``.
+        schedule: of the learning rate: ``"constant"``, ``"cosine"`` or ``"linear"``; by default
+            constant with a validation part, cosine without.
         batch_size: sequences in a batch; by default a fiftieth of them, 16 to 128.
         epochs: passes over the training part, at most.
         patience: epochs without a better validation loss before training stops; None for never.
         clip: greatest global norm of the gradient; None for no clipping.
         validation: share of the sequences, of each class, that decides when to stop; 0 to train
-            on all of them for all epochs.
+            on all of them for all epochs; by default .1, and 0 for fewer than 500 sequences.
         seed: of the weights, the parts, the order of the sequences and dropout.
 
     Attributes:
         classes_: the classes, sorted.
+        threshold_: from which on the second of two classes is told; None where none was asked for.
         history: losses of every epoch.
         comparison: a `Scored` for each model, once `compare` was called.
         verdict: one plain sentence on whether the network was worth it.
@@ -72,11 +83,12 @@ class SequenceClassifier(ClassifierMixin, SequenceModel):  # type: ignore[misc]
         array(['up'], dtype='<U4')
     """
 
-    format = ("recurnn-sequence-classifier", 1)
+    format = ("recurnn-sequence-classifier", 2)
     decides = ("accuracy", True)
     metrics = ("accuracy",)
 
     classes_: NDArray[Any]
+    threshold_: float | None = None
 
     def __init__(
         self,
@@ -86,20 +98,22 @@ class SequenceClassifier(ClassifierMixin, SequenceModel):  # type: ignore[misc]
         hidden_size: int | Sequence[int] = 64,
         num_layers: int = 1,
         bidirectional: bool = True,
-        pooling: str = "mean",
-        dropout: float = 0.0,
+        pooling: str | None = None,
+        dropout: float | None = None,
+        token_dropout: float = 0.1,
         embedding_size: int = 32,
         scale: str = "standard",
         max_length: int | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
+        threshold: str | float | None = None,
         optimizer: str = "adam",
         learning_rate: float = 3e-3,
-        schedule: str = "constant",
+        schedule: str | None = None,
         batch_size: int | None = None,
-        epochs: int = 50,
+        epochs: int = 60,
         patience: int | None = 8,
         clip: float | None = 1.0,
-        validation: float = 0.1,
+        validation: float | None = None,
         seed: int = 0,
     ) -> None:
         self._keep(locals())
@@ -184,8 +198,32 @@ class SequenceClassifier(ClassifierMixin, SequenceModel):  # type: ignore[misc]
         return WeightedCrossEntropy(torch.tensor(each, dtype=torch.float32))
 
     def _predicted(self, outputs: Tensor) -> NDArray[Any]:
-        found: NDArray[Any] = self.classes_[outputs.argmax(-1).numpy()]
+        best = outputs.argmax(-1).numpy()
+        if self.threshold_ is not None:
+            best = (_second(outputs) >= self.threshold_).astype(np.int64)
+        found: NDArray[Any] = self.classes_[best]
         return found
+
+    def _train(
+        self, network: Any, inputs: Any, y: NDArray[Any], parts: tuple[list[int], list[int]],
+        watch: Watch | None, saves: Saves | None,
+    ) -> None:  # fmt: skip
+        wanted = self._options().threshold
+        if wanted is not None and len(self.classes_) != 2:
+            raise DataError(
+                f"threshold is {wanted!r}, but there are {len(self.classes_)} classes.\n"
+                "  A threshold is for two; leave it out."
+            )
+        if isinstance(wanted, str) and len(np.unique(y[parts[1]])) < 2:
+            raise DataError(
+                f"threshold: {wanted!r} is chosen on the validation part, which has not both "
+                f"classes.\n  It has {len(parts[1])} sequences; give more, or a number."
+            )
+        super()._train(network, inputs, y, parts, watch, saves)
+        self.threshold_ = wanted if not isinstance(wanted, str) else best_threshold(
+            _second(self._outputs([inputs[i] for i in parts[1]])),
+            self._indices(y[parts[1]]) == 1, wanted,
+        )  # fmt: skip
 
     def _scored(
         self, name: str, found: Any, y: NDArray[Any], seconds: float, *, recurrent: bool = False
@@ -209,10 +247,40 @@ class SequenceClassifier(ClassifierMixin, SequenceModel):  # type: ignore[misc]
         return f"{len(self.classes_)} classes, {names}{', …' if len(self.classes_) > _MOST else ''}"
 
     def _target_config(self) -> dict[str, Any]:
-        return {"classes": self.classes_.tolist()}
+        return {"classes": self.classes_.tolist(), "threshold": self.threshold_}
 
     def _restore_target(self, config: dict[str, Any]) -> None:
-        self.classes_ = np.array(config["classes"])
+        self.classes_, self.threshold_ = np.array(config["classes"]), config["threshold"]
+
+
+def _second(outputs: Tensor) -> NDArray[np.float64]:
+    """The probability of the second class, [N]."""
+    found: NDArray[np.float64] = torch.softmax(outputs.double(), -1)[:, 1].numpy()
+    return found
+
+
+def best_threshold(told: NDArray[np.float64], true: NDArray[np.bool_], score: str) -> float:
+    """The threshold with the best score; of equally good ones the middle one.
+
+    Args:
+        told: probabilities, [N].
+        true: whether it is so, [N]; both happen.
+        score: ``"f1"``, or ``"balanced"`` (mean of the recalls of both classes).
+
+    Example:
+        >>> best_threshold(np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 0, 1, 1]) > 0, "f1")
+        0.25
+    """
+    values = np.unique(told)
+    edges = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2])
+    positive = told >= edges[:, None]  # [edges, N]
+    hits = (positive & true).sum(1)
+    if score == "f1":
+        scores = 2 * hits / (positive.sum(1) + true.sum())
+    else:
+        scores = hits / true.sum() + (~positive & ~true).sum(1) / (~true).sum()
+    best = np.flatnonzero(scores >= scores.max() - 1e-12)
+    return float(edges[best[len(best) // 2]])
 
 
 class WeightedCrossEntropy:

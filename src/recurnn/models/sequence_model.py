@@ -20,6 +20,7 @@ from recurnn.errors import DataError, NotFittedError, ShapeError
 from recurnn.models import folder as folder_
 from recurnn.models.options import NAMES
 from recurnn.models.sequence_comparison import Scored, mean_loss, verdict
+from recurnn.models.sequence_inspected import Inspected
 from recurnn.models.sequence_network import SequenceNetwork
 from recurnn.models.sequence_options import SequenceOptions
 from recurnn.models.sequence_preparation import (
@@ -29,15 +30,17 @@ from recurnn.models.sequence_preparation import (
     parts_of,
     plain,
     scaling,
+    settled,
 )
+from recurnn.models.sequence_target import SequenceNotFittedError, SequenceTarget
 from recurnn.training import History, Saves, Watch, fit
-from recurnn.training.objective import Loss
+from recurnn.training.feeds import Batches
 
-_FIELDS = ("options", "kind", "inputs", "tokens", "target")
+_FIELDS = ("options", "kind", "inputs", "settled", "tokens", "target")
 
 
-class SequenceModel(BaseEstimator):  # type: ignore[misc]
-    """Base of `SequenceClassifier` and `SequenceRegressor`, which say what is learned.
+class SequenceModel(SequenceTarget, Inspected, BaseEstimator):  # type: ignore[misc]
+    """Base of `SequenceClassifier`, `SequenceRegressor` and `SequenceTagger`.
 
     Attributes:
         history: losses of every epoch of the last training.
@@ -45,14 +48,12 @@ class SequenceModel(BaseEstimator):  # type: ignore[misc]
         verdict: one plain sentence on whether the network was worth it.
     """
 
-    format: tuple[str, int]
-    decides: tuple[str, bool]  # the score that decides, and whether it is a share
-    metrics: tuple[str, ...] = ()
     history: History
     comparison: list[Scored]
     verdict: str
 
-    _network: SequenceNetwork | None = None
+    _network: Any = None
+    _settled: dict[str, Any]
     _vocabulary: Vocabulary | None = None
     _seen: tuple[Inputs, NDArray[Any]] | None = None
 
@@ -80,12 +81,14 @@ class SequenceModel(BaseEstimator):  # type: ignore[misc]
         self._network, self._vocabulary = None, None
         self._kind = kind_of(X, options.tokens)
         inputs = as_inputs(X, tokens=options.tokens, max_length=options.max_length)
-        y = checked(y, len(inputs))
+        y = self._checked(y, inputs)
         self._learn_target(y)
-        parts = parts_of(self._groups(y), options.validation, options.seed)
+        lengths, tokens = [len(x) for x in inputs], self._kind != "numbers"
+        self._settled = settled(options, lengths, tokens=tokens)
+        parts = parts_of(self._groups(y), self._settled["validation"], options.seed)
         training = [inputs[i] for i in parts[0]]
-        if self._kind != "numbers":
-            self._vocabulary = Vocabulary.of(training)  # type: ignore[arg-type]
+        if tokens:
+            self._learn_tokens(training)
         width = inputs[0].shape[1] if isinstance(inputs[0], np.ndarray) else 0
         network = self._build(len(self._vocabulary) if self._vocabulary else width)
         if not self._vocabulary and options.scale == "standard":
@@ -110,8 +113,8 @@ class SequenceModel(BaseEstimator):  # type: ignore[misc]
         if self._network is None:
             return self.fit(X, y, watch=watch, saves=saves)
         inputs = self._again(X)
-        y, o = checked(y, len(inputs)), self._options()
-        parts = parts_of(self._groups(y), o.validation, o.seed)
+        y = self._checked(y, inputs)
+        parts = parts_of(self._groups(y), self._settled["validation"], self._options().seed)
         self._train(self._network, inputs, y, parts, watch, saves)
         return self
 
@@ -131,7 +134,7 @@ class SequenceModel(BaseEstimator):  # type: ignore[misc]
         """
         network_seconds = self.history.seconds if hasattr(self, "history") else 0.0
         inputs = self._again(X)
-        y = checked(y, len(inputs))
+        y = self._checked(y, inputs)
         name = NAMES[self._options().cell]
         found = self._predicted(self._outputs(inputs))
         rows = [self._scored(name, found, y, network_seconds, recurrent=True)]
@@ -160,14 +163,9 @@ class SequenceModel(BaseEstimator):  # type: ignore[misc]
         sizes = ", ".join(str(h) for h in options.hidden_sizes)
         count = sum(p.numel() for p in network.parameters())
         both = "both directions, " if options.bidirectional else ""
-        what = (
-            f"{len(self._vocabulary)} tokens ({self._kind})"
-            if self._vocabulary is not None
-            else f"{network.shift.numel()} channel{'s' if network.shift.numel() != 1 else ''}"
-        )
         return (
-            f"From sequences of {what}: {self._target_in_words()}\n"
-            f"Network: {NAMES[options.cell]} ({sizes}), {both}{options.pooling} pooling, "
+            f"From sequences of {self._in_words()}: {self._target_in_words()}\n"
+            f"Network: {NAMES[options.cell]} ({sizes}), {both}{self._network_in_words()}"
             f"{count:,} weights, {options.optimizer} {options.learning_rate:g}, "
             f"seed {options.seed}"
         )
@@ -198,7 +196,8 @@ class SequenceModel(BaseEstimator):  # type: ignore[misc]
             "options": options,
             "kind": self._kind,
             "inputs": self._inputs,
-            "tokens": list(self._vocabulary.tokens) if self._vocabulary else None,
+            "settled": self._settled,
+            "tokens": self._tokens_config(),
             "target": self._target_config(),
             "comparison": [row.row() for row in getattr(self, "comparison", [])],
             "verdict": getattr(self, "verdict", None),
@@ -221,7 +220,8 @@ class SequenceModel(BaseEstimator):  # type: ignore[misc]
                 options["class_weight"] = dict(options["class_weight"])
             model = cls(**options)
             model._kind = config["kind"]
-            model._vocabulary = Vocabulary(tuple(config["tokens"])) if config["tokens"] else None
+            model._restore_tokens(config["tokens"])
+            model._settled = config["settled"]
             model._restore_target(config["target"])
             network = model._build(config["inputs"])
             network.load_state_dict(tensors)
@@ -239,50 +239,13 @@ class SequenceModel(BaseEstimator):  # type: ignore[misc]
     def __sklearn_is_fitted__(self) -> bool:
         return self._network is not None
 
-    # What a classifier and a regressor do differently.
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = tags.input_tags.three_d_array = True
+        tags.non_deterministic = False
+        return tags
 
-    def _learn_target(self, y: NDArray[Any]) -> None:
-        """Learn classes, or the scale of the numbers."""
-        raise NotImplementedError
-
-    def _encoded(self, y: NDArray[Any]) -> Tensor:
-        """What the network is trained to say."""
-        raise NotImplementedError
-
-    def _size(self) -> int:
-        """How many numbers the network says."""
-        raise NotImplementedError
-
-    def _loss(self, y: NDArray[Any]) -> str | Loss:
-        raise NotImplementedError
-
-    def _predicted(self, outputs: Tensor) -> NDArray[Any]:
-        raise NotImplementedError
-
-    def _scored(
-        self, name: str, found: Any, y: NDArray[Any], seconds: float, *, recurrent: bool = False
-    ) -> Scored:
-        raise NotImplementedError
-
-    def _baselines(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def _groups(self, y: NDArray[Any]) -> NDArray[Any]:
-        """Of which the validation part has the same share each, [N]."""
-        return np.zeros(len(y), dtype=int)
-
-    def _target_in_words(self) -> str:
-        raise NotImplementedError
-
-    def _target_config(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def _restore_target(self, config: dict[str, Any]) -> None:
-        raise NotImplementedError
-
-    # The common part.
-
-    def _options(self) -> SequenceOptions:
+    def _options(self) -> Any:
         given = self.get_params(deep=False)
         given.pop("loss", None)
         return SequenceOptions(**given)
@@ -294,7 +257,7 @@ class SequenceModel(BaseEstimator):  # type: ignore[misc]
                 setattr(self, name, value)
         self._options()
 
-    def _build(self, inputs: int) -> SequenceNetwork:
+    def _build(self, inputs: int) -> Any:
         o = self._options()
         self._inputs = inputs
         with torch.random.fork_rng(devices=[]):
@@ -306,33 +269,33 @@ class SequenceModel(BaseEstimator):  # type: ignore[misc]
                 cell=o.cell,
                 hidden_sizes=o.hidden_sizes,
                 bidirectional=o.bidirectional,
-                dropout=o.dropout,
-                pooling=o.pooling,
+                token_dropout=o.token_dropout,
+                **{k: self._settled[k] for k in ("pooling", "dropout", "steps")},
             )
 
     def _train(
         self,
-        network: SequenceNetwork,
+        network: Any,
         inputs: Inputs,
         y: NDArray[Any],
         parts: tuple[list[int], list[int]],
         watch: Watch | None,
         saves: Saves | None,
     ) -> None:
-        o, target = self._options(), self._encoded(y)
+        o = self._options()
         rows, held = parts
         # Neighbours of similar length: little is padding where the order does not matter.
         held = sorted(held, key=lambda i: len(inputs[i]))
         train, validation = (
-            Sequences([self._numbered(inputs[i]) for i in part], target[part]) if part else None
+            self._data([inputs[i] for i in part], y[part]) if part else None
             for part in (rows, held)
         )
         assert train is not None
-        plan = o.plan(
-            loss=self._loss(y[rows]), bucket=True,
-            batch_size=min(len(rows), o.batch_size or batch_size(len(rows))),
-        )  # fmt: skip
         self._network, self._seen = network, (inputs, y)  # the summary can be printed from now on
+        plan = o.plan(
+            loss=self._loss(y[rows]), bucket=True, schedule=self._settled["schedule"],
+            batch_size=min(len(rows), o.batch_size or self._default_batch(len(rows))),
+        )  # fmt: skip
         try:
             self.history = fit(
                 network, train, validation, plan, name=NAMES[o.cell], watch=watch, saves=saves,
@@ -341,6 +304,35 @@ class SequenceModel(BaseEstimator):  # type: ignore[misc]
         except BaseException:
             self._network = None
             raise
+
+    def _checked(self, y: Any, inputs: Inputs) -> NDArray[Any]:
+        return checked(y, len(inputs))
+
+    def _learn_tokens(self, training: Any) -> None:
+        self._vocabulary = Vocabulary.of(training)
+
+    def _tokens_config(self) -> Any:
+        return list(self._vocabulary.tokens) if self._vocabulary else None
+
+    def _restore_tokens(self, config: Any) -> None:
+        self._vocabulary = Vocabulary(tuple(config)) if config else None
+
+    def _in_words(self) -> str:
+        """What the steps of a sequence are."""
+        if self._vocabulary is not None:
+            return f"{len(self._vocabulary)} tokens ({self._kind})"
+        count = self._fitted().shift.numel()
+        return f"{count} channel{'s' if count != 1 else ''}"
+
+    def _network_in_words(self) -> str:
+        return f"{self._settled['pooling']} pooling, dropout {self._settled['dropout']}, "
+
+    def _default_batch(self, count: int) -> int:
+        return batch_size(count)
+
+    def _data(self, inputs: Any, y: NDArray[Any]) -> Batches:
+        """What is trained on, or validated."""
+        return Sequences([self._numbered(x) for x in inputs], self._encoded(y))
 
     def _numbered(self, x: Any) -> Tensor:
         if self._vocabulary is not None:
@@ -364,7 +356,21 @@ class SequenceModel(BaseEstimator):  # type: ignore[misc]
                 f"  They have C = {inputs[0].shape[1]} channels; it was fitted on sequences with "
                 f"C = {len(network.shift)}."
             )
+        self._check_steps(inputs)
         return inputs
+
+    def _check_steps(self, inputs: Any) -> None:
+        """Side by side there is room for as many steps as the longest sequence of `fit` had."""
+        if self._settled.get("pooling") != "flat":
+            return
+        for i, x in enumerate(inputs):
+            if len(x) > self._settled["steps"]:
+                raise DataError(
+                    f"X[{i}] is longer than the sequences that the model was fitted on.\n"
+                    f"  It has {len(x)} steps, they had {self._settled['steps']} at most; with "
+                    "pooling='flat' each step has its own place.\n  Cut it, or fit with another "
+                    "pooling."
+                )
 
     def _outputs(self, inputs: Inputs) -> Tensor:
         """What the network says of each sequence, [N, outputs]."""
@@ -380,9 +386,9 @@ class SequenceModel(BaseEstimator):  # type: ignore[misc]
                 found[index] = network(x, steps)
         return found
 
-    def _fitted(self) -> SequenceNetwork:
+    def _fitted(self) -> Any:
         if self._network is None:
-            raise NotFittedError(
+            raise SequenceNotFittedError(
                 f"The {type(self).__name__} is not fitted yet.\n"
                 f"  Call fit(...) first, or {type(self).__name__}.load(...)."
             )

@@ -7,11 +7,13 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from recurnn.data.vocabulary import UNKNOWN
 from recurnn.models.options import LAYERS
 from recurnn.nn import Dropout
 
-POOLINGS = ("last", "mean", "max", "attention")
+POOLINGS = ("last", "mean", "max", "attention", "flat")
 
 
 class Attention(nn.Module):
@@ -45,8 +47,11 @@ class SequenceNetwork(nn.Module):
         hidden_sizes: units of each layer and direction, the lowest first.
         bidirectional: whether each layer also reads from the end.
         dropout: share of the embedding's and of each layer's outputs that training zeroes.
-        pooling: ``"last"`` (what each direction ends with), ``"mean"``, ``"max"`` or
-            ``"attention"``.
+        token_dropout: share of the tokens that training takes for the unknown one, so that this
+            one is learned too.
+        pooling: ``"last"`` (what each direction ends with), ``"mean"``, ``"max"``,
+            ``"attention"``, or ``"flat"`` (the outputs of all steps side by side).
+        steps: most of a sequence, for ``"flat"``.
 
     Example:
         >>> network = SequenceNetwork(inputs=3, outputs=2, hidden_sizes=(8,), pooling="max")
@@ -67,7 +72,9 @@ class SequenceNetwork(nn.Module):
         hidden_sizes: Sequence[int] = (64,),
         bidirectional: bool = True,
         dropout: float = 0.0,
+        token_dropout: float = 0.0,
         pooling: str = "mean",
+        steps: int = 1,
     ) -> None:
         super().__init__()
         self.embedding: nn.Embedding | None = None
@@ -84,13 +91,19 @@ class SequenceNetwork(nn.Module):
             for i, o in pairwise(sizes)
         )
         self.dropout = Dropout(dropout)
+        self.token_dropout = token_dropout
         self.pooling = pooling
         self.attention = Attention(sizes[-1]) if pooling == "attention" else None
-        self.head = nn.Linear(sizes[-1], outputs)
+        self.steps = steps if pooling == "flat" else 1
+        self.head = nn.Linear(sizes[-1] * self.steps, outputs)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Read x [B, T, C], or tokens [B, T], of these lengths [B]: [B, outputs]."""
         if self.embedding is not None:
+            if self.training and self.token_dropout:
+                x = x.masked_fill(
+                    torch.rand(x.shape, device=x.device) < self.token_dropout, UNKNOWN
+                )
             h = self.dropout(self.embedding(x))
         else:
             h = (x - self.shift) / self.scale
@@ -102,10 +115,13 @@ class SequenceNetwork(nn.Module):
         return y
 
     def _pooled(self, h: Tensor, last: Tensor, lengths: Tensor) -> Tensor:
-        """One vector for each sequence, [B, D·H]."""
+        """One vector for each sequence, [B, D·H], or [B, steps · D·H] where they are flat."""
         if self.pooling == "last":
             return last.transpose(0, 1).flatten(1)
         past = torch.arange(h.shape[1], device=h.device) >= lengths[:, None]
+        if self.pooling == "flat":
+            real = h.masked_fill(past[..., None], 0)
+            return F.pad(real, (0, 0, 0, self.steps - h.shape[1])).flatten(1)
         if self.attention is not None:
             pooled: Tensor = self.attention(h, past)
             return pooled

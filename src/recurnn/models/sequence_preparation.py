@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ from recurnn.data.sequence_inputs import Inputs
 from recurnn.errors import DataError, ShapeError
 
 _STEPS = 200_000  # of a batch, padding included, when nothing is trained
+_FLAT = 100  # most steps that get places of their own, where all sequences are of one length
+_FEW = 5000  # sequences of tokens below which more is dropped
+_SPARE = 500  # sequences from which on a part is held out
 
 
 def parts_of(groups: NDArray[Any], share: float, seed: int) -> tuple[list[int], list[int]]:
@@ -56,6 +59,8 @@ def by_length(lengths: Tensor) -> Iterator[Tensor]:
 
 def checked(y: Any, count: int) -> NDArray[Any]:
     """What is to be learned, one a sequence, without gaps."""
+    if y is None:
+        raise DataError("fit requires y to be passed, but the target y is None.")
     values = np.asarray(y)
     if values.ndim == 0 or len(values) != count:
         raise ShapeError(
@@ -84,6 +89,37 @@ def scaling(training: Inputs) -> tuple[Tensor, Tensor]:
 def batch_size(count: int) -> int:
     """About a fiftieth of the sequences, as a power of two from 16 to 128."""
     return int(2 ** min(7, max(4, round(math.log2(count / 50)))))
+
+
+def settled(options: Any, lengths: Sequence[int], *, tokens: bool) -> dict[str, Any]:
+    """What was left open in the options, by the sequences that are fitted on.
+
+    Args:
+        options: of the model.
+        lengths: of all sequences, [N].
+        tokens: whether they are tokens.
+
+    Returns:
+        ``pooling``, ``dropout``, ``steps`` (the length of the longest), ``validation`` and
+        ``schedule``.
+    """
+    steps = max(lengths)
+    pooling = getattr(options, "pooling", None)
+    if pooling is None:
+        pooling = "flat" if min(lengths) == steps <= _FLAT else "mean"
+    dropout = options.dropout
+    if dropout is None:
+        dropout = 0.5 if tokens and len(lengths) < _FEW else 0.2
+    share, schedule = options.validation, options.schedule
+    if share is None:  # of a few hundred none can be spared to see when to stop
+        chosen = isinstance(getattr(options, "threshold", None), str)
+        share = 0.0 if len(lengths) < _SPARE and not chosen else 0.1
+    if schedule is None:
+        schedule = "constant" if share else "cosine"
+    return {
+        "pooling": pooling, "dropout": dropout, "steps": steps, "validation": share,
+        "schedule": schedule,
+    }  # fmt: skip
 
 
 def plain(value: Any) -> Any:

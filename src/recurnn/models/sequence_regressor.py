@@ -44,7 +44,7 @@ class SequenceRegressor(RegressorMixin, SequenceModel):  # type: ignore[misc]
         [2.0]
     """
 
-    format = ("recurnn-sequence-regressor", 1)
+    format = ("recurnn-sequence-regressor", 2)
     decides = ("MSE", False)
 
     def __init__(
@@ -56,19 +56,20 @@ class SequenceRegressor(RegressorMixin, SequenceModel):  # type: ignore[misc]
         hidden_size: int | Sequence[int] = 64,
         num_layers: int = 1,
         bidirectional: bool = True,
-        pooling: str = "mean",
-        dropout: float = 0.0,
+        pooling: str | None = None,
+        dropout: float | None = None,
+        token_dropout: float = 0.1,
         embedding_size: int = 32,
         scale: str = "standard",
         max_length: int | None = None,
         optimizer: str = "adam",
         learning_rate: float = 3e-3,
-        schedule: str = "constant",
+        schedule: str | None = None,
         batch_size: int | None = None,
-        epochs: int = 50,
+        epochs: int = 60,
         patience: int | None = 8,
         clip: float | None = 1.0,
-        validation: float = 0.1,
+        validation: float | None = None,
         seed: int = 0,
     ) -> None:
         if loss not in LOSSES:

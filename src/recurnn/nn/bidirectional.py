@@ -167,6 +167,8 @@ class Bidirectional(nn.Module):
                 f"  They are {list(a.shape)} and {list(b.shape)}: give both layers the same size, "
                 "or merge='concat'."
             )
+        if self.merge == "concat":
+            return torch.cat([a, b], dim=2)  # the channels, also of images
         return MERGED[str(self.merge)](a, b)
 
     def extra_repr(self) -> str:

@@ -74,7 +74,7 @@ def real_steps(
         raise ShapeError(
             f"{name}: mask does not fit the input.\n  mask is {list(mask.shape)} of {mask.dtype}; "
             f"expected booleans, one for each step of each row: T = {T} and B = {B}. True is a "
-            "real step."
+            f"real step.{_hint(mask, T, B)}"
         )
     count = mask.sum(0)
     # torch.compile cannot look at the numbers, and always reorders.
@@ -82,3 +82,10 @@ def real_steps(
         return Steps(count)
     order = torch.argsort(~mask, dim=0, stable=True)
     return Steps(count, order, torch.argsort(order, dim=0))
+
+
+def _hint(mask: Tensor, T: int, B: int) -> str:
+    """What may have been meant by a mask that does not fit."""
+    if tuple(mask.shape) == (B, T):
+        return "\n  Its dimensions are the other way round: mask and input have one layout."
+    return "\n  Give mask.bool()." if tuple(mask.shape) == (T, B) else ""

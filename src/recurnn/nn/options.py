@@ -20,6 +20,15 @@ MEMORIES = ("high", "low")
 Zoneout = float | Mapping[str, float]
 
 
+# What Keras and others call the options.
+ELSEWHERE = {
+    "recurrent_dropout": "state_dropout", "variational_dropout": "state_dropout",
+    "recurrent_activation": "gate_activation", "merge_mode": "merge", "go_backwards": "reverse",
+    "unit_forget_bias": "forget_bias", "layer_normalization": "layer_norm",
+    "return_sequences": "return_states",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Beyond:
     """The options that torch's layers do not have.
@@ -88,6 +97,9 @@ def beyond(name: str, options: Mapping[str, Any]) -> Beyond:
     known = [f.name for f in fields(Beyond)]
     for option in options:
         if option not in known:
+            here = ELSEWHERE.get(option)
+            if here is not None:
+                raise KindError(f"{name}: there is no option {option!r}.\n  It is {here!r} here.")
             raise KindError(str(one_of(f"{name}: option", option, [*TORCHS, *known])))
     found = Beyond(**options)
     for option, values in (

@@ -22,9 +22,13 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     for name, kind in vars(torch.optim).items()
     if isinstance(kind, type)
     and issubclass(kind, torch.optim.Optimizer)
-    and kind is not torch.optim.Optimizer
+    and kind not in (torch.optim.Optimizer, torch.optim.LBFGS, torch.optim.SparseAdam)
 }
-"""Every optimizer of torch.optim, by its name in small letters."""
+"""The optimizers of torch.optim, by their names in small letters.
+
+All but two: L-BFGS runs the network several times an update, and SparseAdam takes sparse gradients
+only.
+"""
 
 Optimizer = str | Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 

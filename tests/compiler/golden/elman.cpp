@@ -86,7 +86,7 @@ struct Phase0_H {
 
 struct Kernel {
     typedef forward_kernel::Row Row;
-    static constexpr int streams = 7, scalars = 0, counts = 0;
+    static constexpr int streams = 7, sums = 0, counts = 0;
     static constexpr bool hoists = true, backward = false;
     static constexpr Cleared cleared[] = {{new_h, 1}};
     static constexpr int hoist_streams[] = {x, hoisted};
@@ -252,7 +252,7 @@ struct Input {
 
 struct Kernel {
     typedef backward_kernel::Row Row;
-    static constexpr int streams = 14, scalars = 0, counts = 0;
+    static constexpr int streams = 14, sums = 0, counts = 0;
     static constexpr bool hoists = false, backward = true;
     static constexpr Cleared cleared[] = {{dx, 0}};
     static constexpr int dz = backward_kernel::dz, input_streams[] = {dx, dz};

@@ -144,7 +144,7 @@ struct Phase0_H {
 
 struct Kernel {
     typedef forward_kernel::Row Row;
-    static constexpr int streams = 10, scalars = 0, counts = 0;
+    static constexpr int streams = 10, sums = 0, counts = 0;
     static constexpr bool hoists = true, backward = false;
     static constexpr Cleared cleared[] = {{new_h, 1}, {new_c, 1}};
     static constexpr int hoist_streams[] = {x, hoisted};

@@ -9,7 +9,10 @@ from recurnn.data.text import Corpus, Tokenizer
 from recurnn.errors import DataError
 from recurnn.models.language.feeding import before
 from recurnn.models.language.network import LeftNetwork
+from recurnn.models.language.writing import check_length
 from recurnn.subject import Subject
+
+_STEPS = 128
 
 
 class Guesses(nn.Module):
@@ -31,7 +34,7 @@ def subject(
     *,
     name: str,
     rows: int,
-    steps: int,
+    steps: int | None,
     truncation: int,
 ) -> Subject:
     """The network on pieces of the text, evenly spread over it.
@@ -42,12 +45,16 @@ def subject(
         tokenizer: of its tokens.
         name: of the model.
         rows: pieces.
-        steps: tokens of a piece.
+        steps: tokens of a piece; None for 128, or as many as the gradient goes back if fewer.
         truncation: tokens after which training cut the gradient.
 
     Raises:
+        ConfigError: no pieces, or no tokens in one.
         DataError: the text is shorter than a piece.
     """
+    steps = max(2, min(_STEPS, truncation)) if steps is None else steps
+    for what, given in (("rows", rows), ("steps", steps)):
+        check_length(given, what=what)
     last = len(corpus) - steps
     if last < 0:
         raise DataError(

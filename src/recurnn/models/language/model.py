@@ -296,18 +296,18 @@ class LanguageModel:
             found["ngram"] = filling.by_counts(self.ngram)
         return found
 
-    def subject(self, source: Source, *, rows: int = 16, steps: int = 128, **how: Any) -> Subject:
+    def subject(
+        self, source: Source, *, rows: int = 16, steps: int | None = None, **how: Any
+    ) -> Subject:
         """The network on pieces of a text, to be looked into by `recurnn.insight`.
 
         Args:
             source: as for `evaluate`, and so ``**how``.
             rows: pieces, evenly spread over the text.
-            steps: tokens of a piece.
+            steps: tokens of a piece; by default 128, or fewer where training cuts the gradient.
             **how: ``column``, ``header``, ``join`` and ``documents``.
         """
         network = self._left("looked into")
-        check_length(rows, what="rows")
-        check_length(steps, what="steps")
         return inspected.subject(
             network, self.encode(_read(source, **how)), self.tokenizer, name=self.name, rows=rows,
             steps=steps, truncation=self.options.plan(1).window,

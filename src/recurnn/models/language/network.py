@@ -11,6 +11,7 @@ from recurnn.cells import CELLS, PRESETS, Cell
 from recurnn.errors import ConfigError
 from recurnn.models.language.options import LanguageOptions
 from recurnn.models.language.softmax import AdaptiveSoftmax, FullSoftmax
+from recurnn.models.options import cell_of
 from recurnn.nn import Recurrent
 from recurnn.nn.draw import dropout
 from recurnn.nn.noise import drop_input
@@ -255,8 +256,6 @@ def begin(module: nn.Module, start: float | None) -> None:
 
 def _cell(options: LanguageOptions, size: int, units: int) -> Cell:
     extra: dict[str, Any] = {}
-    if options.cell == "projected-lstm":
-        extra["proj_size"] = max(units // 2, 1)
     kind = CELLS[options.cell]
     if options.forget_bias is not None:
         if "b_f" not in getattr(kind, "weights", {}):
@@ -265,4 +264,4 @@ def _cell(options: LanguageOptions, size: int, units: int) -> Cell:
                 "with a bias of its own."
             )
         extra["init"] = PRESETS["uniform"] | {"b_f": options.forget_bias}
-    return kind(size, units, **extra)
+    return cell_of(options.cell, size, units, **extra)

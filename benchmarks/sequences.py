@@ -1,0 +1,154 @@
+"""Classifying and tagging real sequences: networks beside baselines, and the aims.
+
+Every network is trained with the settings below, which were chosen on parts of the training data;
+the test part is the data set's own, or a third drawn by a fixed seed. RECURNN_DATA names the
+folder of the data sets.
+
+    python benchmarks/sequences.py [--sets japanese_vowels pendigits] [--seeds 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+
+from kernel_bench.machine import machine
+from recurnn.data.labelled import Labelled, Roles, read_labelled
+from recurnn.data.labelled_tags import read_tagged
+from recurnn.models import SequenceClassifier, SequenceTagger
+from recurnn.models.sequence_preparation import parts_of
+
+RESULTS = Path("out/benchmarks/sequences.json")
+UCI = "uci_sentiment_sentences"
+SETS: dict[str, dict[str, Any]] = {
+    "japanese_vowels": {
+        "file": "japanese_vowels/JapaneseVowels.npz", "aim": 0.975, "settings": {},
+    },
+    "pendigits": {
+        "file": "pendigits/pendigits.tra.xz", "test": "pendigits/pendigits.tes.xz",
+        "roles": Roles(width=2), "aim": 0.975, "settings": {},
+    },
+    "fsdd_mfcc": {
+        "file": "fsdd_mfcc/fsdd_mfcc.npz", "roles": Roles(label=("digit",)), "test": "take<5",
+        "aim": 0.97, "settings": {},
+    },
+    "splice_junction": {
+        "file": "splice_junction/splice.data.xz", "test": 1 / 3, "aim": 0.955,
+        "settings": {
+            "cell": "elman", "hidden_size": 8, "embedding_size": 4, "dropout": 0.3,
+            "token_dropout": 0.0, "validation": 0.0, "epochs": 12,
+        },
+    },
+    "names_nationality": {
+        "file": "names_nationality/names.tsv.xz", "test": 1 / 3,
+        "aim": "above bag of n-grams", "settings": {},
+    },
+    UCI: {
+        "file": [f"{UCI}/{name}_labelled.txt.xz" for name in ("amazon_cells", "imdb", "yelp")],
+        "test": 1 / 3, "aim": "above bag of tokens, or it says not",
+        "settings": {"tokens": "words", "pooling": "max", "hidden_size": 32,
+                     "learning_rate": 1e-3},
+    },
+    "ud_english_ewt": {
+        "file": "ud_english_ewt/train.tsv.xz", "test": "ud_english_ewt/test.tsv.xz",
+        "roles": Roles(label=("2",)), "aim": 0.945, "settings": {},
+    },
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    print(machine())
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in arguments.sets:
+        found[name] = run(name, arguments.seeds)
+        RESULTS.parent.mkdir(parents=True, exist_ok=True)
+        RESULTS.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    print(f"\nWrote {RESULTS}")
+
+
+def run(name: str, seeds: int) -> dict[str, Any]:
+    """The accuracy of every model on the test part; the network's for each seed."""
+    case = SETS[name]
+    tags = name == "ud_english_ewt"
+    train, test = parts(case, tags=tags)
+    told = ", ".join(f"{k} {v}" for k, v in case["settings"].items()) or "defaults"
+    print(f"\n{name}: {len(train):,} sequences to train, {len(test):,} to test; {told}")
+    networks, seconds, rows = list[float](), list[float](), dict[str, float]()
+    verdict = ""
+    for seed in range(seeds):
+        model = (SequenceTagger if tags else SequenceClassifier)(**case["settings"], seed=seed)
+        model.fit(train.sequences, train.labels)
+        scored = model.compare(test.sequences, test.labels, baselines=seed == 0)
+        for row in scored:
+            if row.recurrent:
+                networks.append(row.scores["accuracy"])
+                seconds.append(row.seconds)
+                title = row.model
+            else:
+                rows[row.model] = row.scores["accuracy"]
+        verdict = verdict or model.verdict
+        print(f"  seed {seed}: {networks[-1]:.4f} in {seconds[-1]:.0f} s", flush=True)
+    spread = stdev(networks) if len(networks) > 1 else 0.0
+    print(f"  {title:55} {mean(networks):.4f} ± {spread:.4f}  (aim: {case['aim']})")
+    for model_name, value in sorted(rows.items(), key=lambda row: -row[1]):
+        print(f"  {model_name:55} {value:.4f}")
+    print(f"  seed 0: {verdict}")
+    return {
+        "network": networks, "seconds": seconds, "baselines": rows, "aim": case["aim"],
+        "verdict": verdict,
+    }  # fmt: skip
+
+
+def parts(case: dict[str, Any], *, tags: bool) -> tuple[Labelled, Labelled]:
+    """What is trained on, and what is tested on."""
+    files = case["file"] if isinstance(case["file"], list) else [case["file"]]
+    found = [read(file, case.get("roles"), tags=tags) for file in files]
+    test = case.get("test")
+    if isinstance(test, str) and test.endswith(".xz"):
+        return found[0], read(test, case.get("roles"), tags=tags)
+    pairs = [cut(data, test) for data in found]
+    return joined([a for a, _ in pairs]), joined([b for _, b in pairs])
+
+
+def read(file: str, roles: Roles | None, *, tags: bool) -> Labelled:
+    path = Path(os.environ["RECURNN_DATA"]) / file
+    return read_tagged(path, roles) if tags else read_labelled(path, roles)
+
+
+def cut(data: Labelled, test: str | float | None) -> tuple[Labelled, Labelled]:
+    """By the file's own parts, a condition, or a share of each class drawn by seed 0."""
+    if test is None:
+        chosen = data.parts == "test"
+    elif isinstance(test, str):
+        chosen = data.matching(test)
+    else:
+        groups = np.unique(data.labels.astype(str), return_inverse=True)[1]
+        chosen = np.zeros(len(data), dtype=bool)
+        chosen[parts_of(groups, test, seed=0)[1]] = True
+    return data.take(np.flatnonzero(~chosen)), data.take(np.flatnonzero(chosen))
+
+
+def joined(parts: list[Labelled]) -> Labelled:
+    """Files of the same kind as one."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    return Labelled(
+        [x for part in parts for x in part.sequences],
+        np.concatenate([part.labels for part in parts]),
+        first.columns, [p for part in parts for p in part.places], first.origin,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""``recurnn generate``: models from a class or a vector to a sequence."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+from rich.console import Console
+
+from recurnn.cli import pair_options as o
+from recurnn.cli.options import saves
+from recurnn.cli.pair_plots import learning_curve, trajectories
+from recurnn.cli.pair_tables import scored_table
+from recurnn.data.pairs import Rows, read_rows, roles
+from recurnn.data.pairs_answers import split_by_source
+from recurnn.data.pairs_points import are_points
+from recurnn.errors import ConfigError, DataError
+from recurnn.models import SequenceGenerator
+from recurnn.models.folder import check_free, written
+from recurnn.training import is_main
+
+CONDITION = ("condition", "class", "label", "category", "nationality", "digit")
+TARGET = ("target", "text", "name", "sequence", "points", "strokes", "caption")
+_OWN = ("vocabulary", "min_count", "max_length", "components", "temperature")
+_SAMPLES = 10  # trajectories that are drawn after training
+
+app = typer.Typer(
+    help="Sequences of a class or a vector: train, evaluate, draw some.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Model = Annotated[Path, typer.Argument(help="Folder that `recurnn generate train` wrote.")]
+Condition = Annotated[
+    list[str] | None,
+    o.option(o.READ, "Column of the class; or several columns of numbers, one each."),
+]
+Target = Annotated[str | None, o.option(o.READ, "Column of the texts, or of lists of points.")]
+Unit = Annotated[str | None, o.option(o.READ, "Of texts: characters, words, bpe or tokens.")]
+Components = Annotated[int | None, o.option(o.NET, "Normal distributions of a point (8).")]
+Temperature = Annotated[
+    float | None, o.option(o.OUT, "Below 1: the likely likelier; 0: the likeliest (1).")
+]
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="TSV, CSV, Parquet or JSON-lines file.")],
+    condition: Condition = None,
+    target: Target = None,
+    header: o.Header = None,
+    unit: Unit = None,
+    vocabulary: o.Vocabulary = None,
+    min_count: o.MinCount = None,
+    max_length: o.MaxLength = None,
+    test: o.Test = 0.1,
+    validation: o.Validation = None,
+    components: Components = None,
+    cell: o.Cell = None,
+    hidden_size: o.HiddenSize = None,
+    num_layers: o.NumLayers = None,
+    embedding_size: o.EmbeddingSize = None,
+    dropout: o.Dropout = None,
+    optimizer: o.Optimizer = None,
+    learning_rate: o.LearningRate = None,
+    schedule: o.Schedule = None,
+    batch_size: o.BatchSize = None,
+    epochs: o.Epochs = None,
+    patience: o.Patience = None,
+    clip: o.Clip = None,
+    seed: o.Seed = None,
+    checkpoints: o.Checkpoints = None,
+    resume: o.Resume = False,
+    temperature: Temperature = None,
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("generator"),
+    overwrite: o.Overwrite = False,
+) -> None:
+    """Train a recurrent network on sequences by class or vector; compare it with baselines."""
+    model = SequenceGenerator(target=unit, **o.settings(locals(), (*o.TRAINING, *_OWN)))
+    o.check_test(test)
+    kept = saves(checkpoints, resume=resume)
+    check_free(out, overwrite=overwrite)
+    console = Console(highlight=False)
+    x, y = _pairs(console, data, condition, target, header)
+    # The same sequence twice is one that was seen.
+    first, second = split_by_source([f"{a} {b}" for a, b in zip(x, y, strict=True)], test,
+                                    model.seed)  # fmt: skip
+    console.print(f"- {len(first):,} sequences to train on, {len(second):,} to test on")
+    what = "points" if are_points(y) else "tokens"
+    model.fit(
+        [x[i] for i in first], [y[i] for i in first],
+        watch=o.Announced(console, model, what), saves=kept,
+    )  # fmt: skip
+    if not is_main():
+        return
+    if second:
+        model.compare([x[i] for i in second], [y[i] for i in second])
+        console.print(scored_table(model.comparison, f"Test part, {len(second):,} sequences"))
+        console.print(f"{model.verdict}\n", markup=False)
+    _write(model, out, x, y, overwrite=overwrite)
+    one = x[0]
+    how = "DATA" if isinstance(one, list) else f"--condition {shlex.quote(str(one))} --samples 5"
+    console.print(
+        f"Use it with:\n  recurnn generate predict {shlex.quote(str(out))} {how}", markup=False,
+        soft_wrap=True,
+    )  # fmt: skip
+
+
+@app.command("eval")
+def evaluate(
+    model: Model,
+    data: Annotated[Path, typer.Argument(help="File of sequences.")],
+    condition: Condition = None,
+    target: Target = None,
+    header: o.Header = None,
+) -> None:
+    """How likely the sequences of a file are to the model."""
+    loaded, console = SequenceGenerator.load(model), Console(highlight=False)
+    x, y = _pairs(console, data, condition, target, header)
+    rows = loaded.compare(_as_learned(loaded, x), y, baselines=False)
+    console.print(scored_table(rows, f"{data}, {len(x):,} sequences"))
+
+
+@app.command()
+def predict(
+    model: Model,
+    data: Annotated[
+        Path | None, typer.Argument(help="File of conditions.", show_default=False)
+    ] = None,
+    condition: Annotated[
+        list[str] | None, o.option(o.READ, "A class; with a file, the columns as in training.")
+    ] = None,
+    header: o.Header = None,
+    samples: Annotated[int, typer.Option(help="Sequences for each condition.")] = 1,
+    temperature: Temperature = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    out: o.Predicted = None,
+    overwrite: o.Overwrite = False,
+) -> None:
+    """Draw sequences for classes, or for every row of a file."""
+    o.check_new(out, overwrite=overwrite)
+    if samples < 1:
+        raise ConfigError(f"samples is {samples}; expected a whole number of at least 1.")
+    loaded = SequenceGenerator.load(model)
+    if data is not None:
+        rows = read_rows(data, header=header, known=CONDITION)
+        columns, note = _columns(rows, condition, only=True)
+        typer.echo(f"- {note}", err=True)
+        x = _conditions(rows, columns)
+    elif condition:
+        x = list(condition)
+    else:
+        raise ConfigError("There is nothing to begin from.\n  Give --condition, or a file.")
+    wanted = [one for one in x for _ in range(samples)]
+    found = loaded.predict(_as_learned(loaded, wanted), temperature=temperature, seed=seed)
+    frame = pd.DataFrame(
+        {"condition": [str(c) for c in wanted], "sequence": [_plain(s) for s in found]}
+    )
+    o.say(frame, out)
+
+
+def _pairs(
+    console: Console, data: Path, condition: list[str] | None, target: str | None,
+    header: bool | None,
+) -> tuple[list[Any], list[Any]]:  # fmt: skip
+    """Conditions and sequences of a file; what was guessed is printed."""
+    rows = read_rows(data, header=header, known=(*CONDITION, *TARGET))
+    columns, note = _columns(rows, condition, target)
+    console.print(f"- {note}", markup=False, soft_wrap=True)
+    y = rows.column(columns["target"])
+    if are_points(y):
+        y = [[np.asarray(point).tolist() for point in row] for row in y]
+    else:
+        y = list(rows.texts(columns["target"]))
+    return _conditions(rows, columns), y
+
+
+def _columns(
+    rows: Rows, condition: list[str] | None, target: str | None = None, *, only: bool = False
+) -> tuple[dict[str, str], str]:
+    """Which columns are the condition, and which one the target."""
+    wanted: dict[str, tuple[str | None, tuple[str, ...]]] = {}
+    if not only:
+        wanted["target"] = (target, TARGET)
+    given: list[str | None] = [*condition] if condition else [None]
+    for k, name in enumerate(given):
+        wanted["condition" if len(given) == 1 else f"condition {k + 1}"] = (name, CONDITION)
+    if not only and target is None and given == [None] and not rows.named and len(rows.names) == 2:
+        # Of two columns without names the class is the one with fewer different values.
+        names = sorted(rows.names, key=lambda n: len(set(map(str, rows.column(n)))))
+        wanted = {"target": (names[1], ()), "condition": (names[0], ())}
+    return roles(rows, wanted)
+
+
+def _conditions(rows: Rows, columns: dict[str, str]) -> list[Any]:
+    """Classes, or of several columns vectors."""
+    names = [name for part, name in columns.items() if part != "target"]
+    texts = [rows.texts(name) for name in names]
+    if len(texts) == 1:
+        return list(texts[0])
+    found = []
+    for i, row in enumerate(zip(*texts, strict=True)):
+        try:
+            found.append([float(value) for value in row])
+        except ValueError:
+            raise DataError(
+                f"{rows.at(i)}: a condition of several columns is of numbers.\n  It has "
+                f"{', '.join(row)}."
+            ) from None
+    return found
+
+
+def _as_learned(model: SequenceGenerator, x: list[Any]) -> list[Any]:
+    """Classes by the name that they had in training: a text, or a number."""
+    known = {str(k): k for k in model._conditions.classes or []}
+    return [known.get(one, one) if isinstance(one, str) else one for one in x]
+
+
+def _plain(sequence: Any) -> str:
+    if isinstance(sequence, str):
+        return sequence
+    if isinstance(sequence, list):
+        return " ".join(sequence)
+    return json.dumps([[round(float(v), 3) for v in point] for point in sequence])
+
+
+def _write(
+    model: SequenceGenerator, out: Path, x: list[Any], y: list[Any], *, overwrite: bool
+) -> None:
+    """All files of the output folder, at once."""
+    names = ["model.safetensors", "config.json", "history.csv", "learning.png"]
+    with written(out, overwrite=overwrite) as folder:
+        model.write_to(folder)
+        rows = pd.DataFrame([e.row() for e in model.history.epochs])
+        rows.to_csv(folder / "history.csv", index=False)
+        title = model.summary().splitlines()[0]
+        learning_curve(folder / "learning.png", model.history, title=title)
+        if getattr(model, "comparison", None):
+            table = pd.DataFrame([row.row() for row in model.comparison])
+            table.to_csv(folder / "comparison.csv", index=False)
+            names.append("comparison.csv")
+        if are_points(y):
+            some = list({str(one): k for k, one in enumerate(x)}.values())[:_SAMPLES]
+            drawn = model.predict([x[k] for k in some])
+            trajectories(folder / "points.png", [str(x[k]) for k in some],
+                         [np.asarray(y[k]) for k in some], drawn)  # fmt: skip
+            names.append("points.png")
+    typer.echo(f"Wrote {out}/: {', '.join(names)}")

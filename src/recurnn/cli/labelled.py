@@ -1,0 +1,152 @@
+"""What ``classify`` and ``tag`` have in common: options of the data, parts, and how both speak."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+
+from recurnn.cli.progress import TrainingProgress
+from recurnn.data.labelled import Labelled, Roles
+from recurnn.errors import ConfigError
+from recurnn.models.sequence_preparation import parts_of
+from recurnn.training import Run
+
+READING = "reading.json"
+_SHARE = 0.2  # of the sequences that are tested on, by default
+
+
+def option(panel: str, help: str, *names: str) -> Any:
+    """An option without a shown default."""
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
+
+
+_READ, _CUT = "Data", "Parts"
+
+Header = Annotated[
+    bool | None, option(_READ, "Whether the first line names columns.", "--header/--no-header")
+]
+Test = Annotated[
+    str | None,
+    option(_CUT, "A file, a condition on a column (take<5), a share or a number (0.2)."),
+]
+Validation = Annotated[float | None, option(_CUT, "Share that decides when to stop (0.1).")]
+MaxLength = Annotated[int | None, option(_READ, "Longer sequences are an error.")]
+Part = Annotated[str | None, option(_CUT, "Of a file with parts: train, test or all (test).")]
+
+
+class Announced(TrainingProgress):
+    """Prints what was found in the data and what will be trained, then the progress.
+
+    Args:
+        console: where to show it.
+        model: with a `summary`, once training begins.
+        notes: what was guessed.
+        unit: what is counted a second.
+    """
+
+    def __init__(self, console: Console, model: Any, notes: Sequence[str], unit: str) -> None:
+        super().__init__(console, unit)
+        self._model, self._notes = model, notes
+
+    def start(self, run: Run) -> None:
+        """A run begins."""
+        tell(self.console, self._notes)
+        self.console.print(self._model.summary(), markup=False)
+        self.console.print("Ctrl-C ends training and keeps the best network so far.\n")
+        super().start(run)
+
+
+def tell(console: Console, notes: Sequence[str]) -> None:
+    """Everything that was guessed, a line each."""
+    for note in notes:
+        console.print(f"- {note}", markup=False, soft_wrap=True)
+
+
+def parts(
+    data: Labelled, test: str | None, groups: NDArray[Any] | None, seed: int
+) -> tuple[Labelled, Labelled, str]:
+    """What is trained on, what is tested on, and a sentence on how they were parted.
+
+    Args:
+        data: the sequences.
+        test: a condition, a share or a number; None for the file's own parts, or a fifth.
+        groups: of which the test part has the same share each, [N].
+        seed: of the draw.
+
+    Raises:
+        ConfigError: `test` is none of these, or leaves a part empty.
+    """
+    if test is None and data.parts is not None and "test" in data.parts:
+        chosen = data.parts == "test"
+        return _cut(data, chosen, "the file's own test part")
+    share = _SHARE if test is None else _number(test)
+    if share is None:
+        assert test is not None
+        return _cut(data, data.matching(test), f"tested on: {test}")
+    share = share / len(data) if share >= 1 else share
+    if not 0 < share < 1:
+        raise ConfigError(
+            f"test is {test}; expected a share between 0 and 1, or a number of sequences below "
+            f"the {len(data)} that there are."
+        )
+    each = np.zeros(len(data), dtype=int) if groups is None else groups
+    chosen = np.zeros(len(data), dtype=bool)
+    chosen[parts_of(each, share, seed)[1]] = True
+    return _cut(data, chosen, f"a share of {share:.3g} drawn by the seed is tested on")
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _cut(data: Labelled, chosen: NDArray[np.bool_], note: str) -> tuple[Labelled, Labelled, str]:
+    rest, test = data.take(np.flatnonzero(~chosen)), data.take(np.flatnonzero(chosen))
+    if not len(rest) or not len(test):
+        raise ConfigError(
+            f"{data.origin}: {'nothing' if not len(test) else 'everything'} would be tested on.\n"
+            f"  Of {len(data):,} sequences {len(test):,} are in the test part ({note})."
+        )
+    return rest, test, f"{note}: {len(rest):,} sequences to train, {len(test):,} to test"
+
+
+def of_part(data: Labelled, part: str | None) -> Labelled:
+    """The part of a file that has parts: the one named, or ``"test"``.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    if data.parts is None or part == "all":
+        return data
+    wanted = part or "test"
+    if wanted not in data.parts:
+        raise ConfigError(
+            f"{data.origin} has no part {wanted!r}.\n  It has {', '.join(np.unique(data.parts))}; "
+            "--part all takes all of it."
+        )
+    return data.take(np.flatnonzero(data.parts == wanted))
+
+
+def keep_roles(folder: Path, roles: Roles) -> None:
+    """Write how the data were read, so that further files are read alike."""
+    text = json.dumps(asdict(roles), indent=2, ensure_ascii=False)
+    (folder / READING).write_text(text + "\n", encoding="utf-8")
+
+
+def kept_roles(folder: Path) -> dict[str, Any]:
+    """How the data of a model were read; nothing where it was not written."""
+    file = folder / READING
+    if not file.is_file():
+        return {}
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found | {k: tuple(found[k]) for k in ("label", "sequence")}

@@ -1,0 +1,1 @@
+"""From sequence to sequence: an encoder, a decoder, attention, beam search."""

@@ -1,0 +1,98 @@
+"""``recurnn generate``: what it prints and writes, and its exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_translate_command import failing, run
+
+FEW = ["--hidden-size", "8", "--embedding-size", "8", "--epochs", "2"]
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory) -> Path:
+    file, random = tmp_path_factory.mktemp("names") / "names.tsv", np.random.default_rng(0)
+    rows = {"".join(random.choice([*"abcd"], 4)) for _ in range(90)}
+    file.write_text("".join(f"{name}\t{'A' if 'a' in name else 'B'}\n" for name in sorted(rows)))
+    return file
+
+
+@pytest.fixture(scope="module")
+def strokes(tmp_path_factory) -> Path:
+    file, random = tmp_path_factory.mktemp("strokes") / "strokes.jsonl", np.random.default_rng(0)
+    with file.open("w") as out:
+        for k in range(60):
+            points = random.normal(size=(int(random.integers(3, 6)), 2)).round(3) + k % 2
+            out.write(json.dumps({"label": k % 2, "points": points.tolist()}) + "\n")
+    return file
+
+
+@pytest.fixture(scope="module")
+def model(names, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("models") / "m"
+    out.with_suffix(".log").write_text(run("generate", "train", names, "--out", out, *FEW))
+    return out
+
+
+def test_training_on_names(model, names):
+    printed = model.with_suffix(".log").read_text()
+    assert "target is column 1, condition is column 2" in printed
+    assert "From 2 classes to characters (V = 6)" in printed
+    for name in ("nats a token", "5-gram by class", "5-gram of all", "train s"):
+        assert name in printed
+    assert {f.name for f in model.iterdir()} == {
+        "model.safetensors", "config.json", "history.csv", "comparison.csv", "learning.png"
+    }  # fmt: skip
+    assert "nats a token" in run("generate", "eval", model, names)
+
+
+def test_drawing_names(model, names, tmp_path):
+    said = run("generate", "predict", model, "--condition", "A", "--condition", "B", "--samples", 2)
+    assert [line.split(",")[0] for line in said.splitlines()] == ["condition", "A", "A", "B", "B"]
+    out = tmp_path / "drawn.csv"
+    run("generate", "predict", model, names, "--condition", "2", "--out", out)
+    assert len(pd.read_csv(out)) == len(names.read_text().splitlines())
+
+
+def test_strokes(strokes, tmp_path):
+    printed = run("generate", "train", strokes, "--out", tmp_path / "m", *FEW)
+    assert "From 2 classes to points of 2 channels" in printed
+    assert "mean step by class" in printed
+    assert (tmp_path / "m" / "points.png").read_bytes()[:4] == b"\x89PNG"
+    said = run("generate", "predict", tmp_path / "m", "--condition", "1", "--temperature", "0")
+    assert len(json.loads(said.splitlines()[1].split(",", 1)[1].strip('"'))[0]) == 2
+
+
+def test_vectors(tmp_path):
+    file = tmp_path / "v.csv"
+    rows = [f"{k / 40},{k % 2},{'low' if k < 20 else 'high'}" for k in range(40)]
+    file.write_text("\n".join(["a,b,text", *rows]))
+    options = ["--condition", "a", "--condition", "b", *FEW]
+    printed = run("generate", "train", file, "--out", tmp_path / "m", *options)
+    assert "From 2 numbers to characters" in printed
+    said = run("generate", "predict", tmp_path / "m", file, *options[:4])
+    assert len(said.splitlines()) == 41
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (["predict", "MODEL"], "There is nothing to begin from."),
+        (["predict", "MODEL", "--condition", "C"], "X[0] is 'C', a class that the model was not "
+                                                   "fitted on.\n  It knows 2: A, B."),
+        (["predict", "MODEL", "--condition", "A", "--samples", "0"], "samples is 0"),
+        (["predict", "MODEL", "--condition", "A", "--temperature", "-1"], "temperature is -1"),
+        (["train", "DATA", "--condition", "1", "--condition", "2", "--target", "1", "--out", "m"],
+         "names.tsv, line 1: a condition of several columns is of numbers."),
+        (["train", "DATA", "--out", "MODEL"], "already holds a model"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_said(model, names, capsys, monkeypatch, tmp_path, command, text):
+    monkeypatch.chdir(tmp_path)
+    at = {"MODEL": model, "DATA": names}
+    assert text in failing(capsys, "generate", *(at.get(word, word) for word in command))
+    assert not (tmp_path / "m").exists()

@@ -1,0 +1,105 @@
+"""``recurnn translate``: what it prints and writes, and its exit status."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from recurnn.cli import app, main
+
+FEW = ["--hidden-size", "16", "--embedding-size", "8", "--epochs", "3", "--learning-rate", "0.02"]
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    if result.exception is not None:
+        raise result.exception
+    return result.stdout
+
+
+def failing(capsys, *arguments: object) -> str:
+    with pytest.raises(SystemExit) as caught:
+        main([str(a) for a in arguments])
+    assert caught.value.code == 2
+    found = capsys.readouterr().err
+    assert "Traceback" not in found
+    return found
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory) -> Path:
+    file, draw = tmp_path_factory.mktemp("pairs") / "pairs.tsv", random.Random(0)
+    words = ["".join(draw.choices("abc", k=draw.randint(2, 4))) for _ in range(120)]
+    file.write_text("".join(f"{w}\t{' '.join(w.upper())}\n" for w in words))
+    return file
+
+
+@pytest.fixture(scope="module")
+def model(pairs, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("models") / "m"
+    printed = run("translate", "train", pairs, "--target-unit", "tokens", "--out", out, *FEW)
+    out.with_suffix(".log").write_text(printed)
+    return out
+
+
+def test_training_prints_what_it_found_and_how_good_it_is(model, pairs):
+    printed = model.with_suffix(".log").read_text()
+    assert "pairs.tsv: source is column 1, target is column 2" in printed
+    assert "pairs to train on" in printed
+    assert "From characters (V = 5) to tokens (V = 5)" in printed
+    for name in ("token errors", "nearest neighbour", "most frequent output", "train s"):
+        assert name in printed
+    names = {"model.safetensors", "config.json", "history.csv", "comparison.csv", "learning.png",
+             "attention.png"}  # fmt: skip
+    assert {f.name for f in model.iterdir()} == names
+    assert len(pd.read_csv(model / "history.csv")) == 4
+
+
+def test_evaluating_shows_some_pairs(model, pairs):
+    printed = run("translate", "eval", model, pairs, "--shown", "2", "--beam", "1")
+    assert "120 pairs" in " ".join(printed.split())  # the title breaks where the path is long
+    assert printed.count("→") == 3
+
+
+def test_predicting_texts_and_files(model, pairs, tmp_path):
+    said = run("translate", "predict", model, "ab", "ca").splitlines()
+    assert len(said) == 2
+    out, picture = tmp_path / "said.csv", tmp_path / "map.png"
+    run("translate", "predict", model, pairs, "--out", out, "--attention", picture)
+    frame = pd.read_csv(out)
+    assert frame.columns.tolist() == ["source", "target"]
+    assert len(frame) == 120
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_nothing_is_written_over(model, pairs, capsys):
+    assert "already holds a model" in failing(
+        capsys, "translate", "train", pairs, "--out", model, *FEW
+    )
+    assert "exists." in failing(
+        capsys, "translate", "predict", model, "ab", "--out", model / "config.json"
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        (["--attention", "luong"], "attention: there is no 'luong'."),
+        (["--source", "9"], "there is no column '9'.\n  Columns: 1, 2."),
+        (["--test", "1"], "test is 1; expected a share"),
+        (["--hidden-size", "x"], "--hidden-size is 'x'"),
+        (["--resume"], "--resume needs to know from where"),
+    ],
+)
+def test_what_cannot_be_is_said(pairs, tmp_path, capsys, more, text):
+    out = tmp_path / "m"
+    assert text in failing(capsys, "translate", "train", pairs, "--out", out, *more)
+    assert not out.exists()
+
+
+def test_nothing_to_translate(model, capsys):
+    assert "There is nothing to translate." in failing(capsys, "translate", "predict", model)
