@@ -81,9 +81,9 @@ def test_a_trained_lstm_does_not_vanish():
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-        if float(loss) < 0.005:
+        if loss.item() < 0.005:
             break
-    assert float(loss) < 0.01  # it has learned the task: guessing gives .167
+    assert loss.item() < 0.01  # it has learned the task: guessing gives .167
     data = Adding(200, 16, seed=4)
     subject = Subject(network, data.x, data.y, lag=199)
     assert names(insight.inspect(subject, experiments=False)) == []
