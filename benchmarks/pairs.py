@@ -22,8 +22,8 @@ from rich.console import Console
 
 import recurnn
 from kernel_bench.machine import machine
-from recurnn.cli.pair_tables import scored_table
 from recurnn.cli.progress import TrainingProgress
+from recurnn.cli.tables import score_table
 from recurnn.data.pairs_answers import Answers, split_by_source
 from recurnn.models.seq2seq.scores import bleu, scored
 from recurnn.training import Epoch, Run, Saves
@@ -127,7 +127,7 @@ def g2p(more: dict[str, Any]) -> None:
     began = time.perf_counter()
     rows = model.compare(x_test, y_test)
     print(f"{len(set(x_test)):,} words of the test part, {time.perf_counter() - began:.0f} s")
-    Console(width=100).print(scored_table(rows, "CMUdict without stress, test words"))
+    Console(width=100).print(score_table(rows, "CMUdict without stress, test words"))
     print(model.verdict)
     for beam in (1, options["beam"]):
         answers = Answers.of(x_test, y_test)
@@ -208,7 +208,7 @@ def drawn(x: Any, y: Any, x_test: Any, y_test: Any, options: dict[str, Any], sho
                                                  (time.process_time, processor)))  # fmt: skip
     print(model.summary())
     rows = model.compare(x_test, y_test)
-    Console(width=100).print(scored_table(rows, f"{len(y_test):,} sequences held out"))
+    Console(width=100).print(score_table(rows, f"{len(y_test):,} sequences held out"))
     print(f"{model.verdict}\n{minutes:.1f} minutes of training, {used:.1f} of processor time")
     for one in show:
         found = model.predict([one] * 4, temperature=0.7)

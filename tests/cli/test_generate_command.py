@@ -45,7 +45,7 @@ def test_training_on_names(model, names):
     for name in ("nats a token", "5-gram by class", "5-gram of all", "train s"):
         assert name in printed
     assert {f.name for f in model.iterdir()} == {
-        "model.safetensors", "config.json", "history.csv", "comparison.csv", "learning.png"
+        "model.safetensors", "config.json", "history.csv", "comparison.csv", "curve.png"
     }  # fmt: skip
     assert "nats a token" in run("generate", "eval", model, names)
 

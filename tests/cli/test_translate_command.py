@@ -53,7 +53,7 @@ def test_training_prints_what_it_found_and_how_good_it_is(model, pairs):
     assert "From characters (V = 5) to tokens (V = 5)" in printed
     for name in ("token errors", "nearest neighbour", "most frequent output", "train s"):
         assert name in printed
-    names = {"model.safetensors", "config.json", "history.csv", "comparison.csv", "learning.png",
+    names = {"model.safetensors", "config.json", "history.csv", "comparison.csv", "curve.png",
              "attention.png"}  # fmt: skip
     assert {f.name for f in model.iterdir()} == names
     assert len(pd.read_csv(model / "history.csv")) == 4

@@ -217,11 +217,18 @@ def test_another_models_folder(fitted, tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"inputs": 7}, {"options": {"pooling": "no"}}, {"target": {}}, {"target": {"classes": [1]}}],
+    [
+        {"facts": {"inputs": 7}},
+        {"options": {"pooling": "no"}},
+        {"facts": {"target": {}}},
+        {"facts": {"target": {"classes": [1]}}},
+    ],
 )
 def test_a_changed_config(fitted, tmp_path, change):
     fitted.save(tmp_path / "m")
     config = json.loads((tmp_path / "m" / "config.json").read_text())
-    (tmp_path / "m" / "config.json").write_text(json.dumps(config | change))
+    (part,) = change
+    config[part] |= change[part]
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
     text = message(ModelFolderError, recurnn.SequenceClassifier.load, tmp_path / "m")
     assert text.startswith(f"{tmp_path / 'm'}: the config and the weights do not make a model.\n")

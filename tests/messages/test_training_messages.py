@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from recurnn.data import Sequences, Streams
-from recurnn.errors import ConfigError
+from recurnn.errors import ConfigError, DataError, KindError, ShapeError
 from recurnn.training import METRICS, Decay, Plan, Plateau, TrainingError, Warmup, fit
 
 
@@ -130,3 +130,82 @@ def test_sequences_of_unequal_length_train_in_buckets():
 
     history = fit(Last(), data, data, Plan(batch_size=2, epochs=1, bucket=True))
     assert history.updates == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (
+            (nn.Linear, Pairs(), None, Plan()),
+            "module is the class Linear.\n  Expected a network, that is an nn.Module with its "
+            "sizes.",
+        ),
+        (
+            (nn.Linear(2, 1), Pairs(), None, {"epochs": 1}),
+            "plan is a dict.\n  Expected a Plan, such as Plan(epochs=10).",
+        ),
+        (
+            (nn.Linear(2, 1), torch.zeros(3, 2), None, Plan()),
+            "train is a Tensor.\n  Expected numbered pairs with `__len__` and `batch(index)`, such "
+            "as recurnn.data.Sequences(x, y), or a recurnn.data.Streams: batches are drawn by the "
+            "loop, so that a run can go on in the same order.",
+        ),
+    ],
+)
+def test_an_argument_of_another_kind(arguments, text):
+    assert text_of(KindError, *arguments) == f"fit: {text}"
+
+
+def test_saves_that_are_only_a_folder():
+    assert text_of(KindError, nn.Linear(2, 1), Pairs(), None, Plan(), saves="out") == (
+        "fit: saves is a str.\n  Expected Saves(folder) or None."
+    )
+
+
+def test_no_samples():
+    class Nothing(Pairs):
+        def __len__(self) -> int:
+            return 0
+
+    assert text_of(DataError, nn.Linear(2, 1), Pairs(), Nothing(), Plan()) == (
+        "fit: validation is empty: it has no samples."
+    )
+
+
+def test_an_optimizer_that_was_made_already():
+    with pytest.raises(KindError) as caught:
+        Plan(optimizer=torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1))
+    assert str(caught.value) == (
+        "optimizer is a SGD that was made already.\n  Expected its name, or a function of the "
+        "weights: lambda weights: SGD(weights, lr=0.1)."
+    )
+
+
+def test_an_optimizer_of_other_weights():
+    other = nn.Linear(2, 1)
+    for made, kind, text in (
+        (
+            torch.optim.SGD(other.parameters(), lr=0.1), ConfigError,
+            "optimizer holds none of the network's weights.\n"
+            "  Make it of the weights that the function is called with.",
+        ),
+        (
+            None, KindError,
+            "optimizer returned a NoneType.\n"
+            "  Expected a function of the weights that returns a torch.optim.Optimizer.",
+        ),
+    ):  # fmt: skip
+        plan = Plan(optimizer=lambda weights, made=made: made)
+        assert text_of(kind, nn.Linear(2, 1), Pairs(), None, plan) == text
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "binary_cross_entropy"])
+def test_a_target_that_would_be_repeated(loss):
+    class Wide(Pairs):
+        def batch(self, index):
+            return torch.zeros(len(index), 2), torch.zeros(len(index), 1)
+
+    assert text_of(ShapeError, nn.Linear(2, 4), Wide(), None, Plan(loss=loss, batch_size=3)) == (
+        "The output and the target differ in shape.\n"
+        "  The network says [3, 4]; the target is [3, 1]."
+    )

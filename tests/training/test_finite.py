@@ -133,8 +133,29 @@ def test_off_is_off():
     assert history.updates == 1
 
 
+def test_a_target_that_is_not_finite_is_named_and_the_advice_is_to_look_at_it():
+    data = Pairs()
+    data.y[2] = torch.nan
+    with pytest.raises(TrainingError) as caught:
+        fit(Net(), data, None, Plan(batch_size=8, epochs=1))
+    assert str(caught.value).endswith(
+        "The first that is not finite: the target.\n"
+        "  Look at the data and at the weights to begin with."
+    )
+
+
+def test_a_validation_part_that_is_not_finite_is_told():
+    with pytest.raises(TrainingError) as caught:
+        fit(Net(), Pairs(), Pairs(bad=0), Plan(batch_size=8, epochs=2), name="Net")
+    assert str(caught.value) == (
+        "Net: the validation loss is nan after epoch 0, though the training was finite.\n"
+        "  Look for NaN and infinity in the validation part."
+    )
+
+
 def test_the_best_epoch_is_never_one_that_is_not_a_number():
     net = Net()
-    plan = Plan(batch_size=8, epochs=2, patience=None)
-    history = fit(net, Pairs(), Pairs(bad=0), plan)
+    plan = Plan(batch_size=8, epochs=2, patience=None, non_finite="warn")
+    with pytest.warns(NonFiniteWarning, match=r"the validation loss is nan after epoch \d"):
+        history = fit(net, Pairs(), Pairs(bad=0), plan)
     assert history.best == 0

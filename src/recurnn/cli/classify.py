@@ -15,8 +15,9 @@ from rich.console import Console
 
 from recurnn.cli import labelled as l
 from recurnn.cli import options as o
-from recurnn.cli.outputs import check_new, save_csv
-from recurnn.cli.plots import confusion_plot, curve_plot
+from recurnn.cli.outputs import check_new, save_csv, say, write_trained
+from recurnn.cli.plots import confusion_plot
+from recurnn.cli.progress import Announced, tell
 from recurnn.cli.tables import confusion_table, score_table
 from recurnn.data.builtin import digits_by_row
 from recurnn.data.labelled import Labelled, Roles, read_labelled
@@ -34,7 +35,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _READ, _NET, _FIT = "Data", "Network", "Training"
-_SHARES = ("accuracy", "macro F1")
 _SHOWN = 12  # classes up to which the confusion matrix is printed
 _CLASSES = 50  # distinct whole numbers up to which they are taken for classes
 
@@ -46,33 +46,33 @@ Data = Annotated[
     ),
 ]
 Label = Annotated[
-    list[str] | None, l.option(_READ, "Column of the label; several for a vector of numbers.")
+    list[str] | None, o.option(_READ, "Column of the label; several for a vector of numbers.")
 ]
 Column = Annotated[
-    list[str] | None, l.option(_READ, "Column of the sequence, or of a channel; several.")
+    list[str] | None, o.option(_READ, "Column of the sequence, or of a channel; several.")
 ]
-Id = Annotated[str | None, l.option(_READ, "Column that names the sequence of a row.", "--id")]
-Step = Annotated[str | None, l.option(_READ, "Column that a sequence's rows are sorted by.")]
-Width = Annotated[int | None, l.option(_READ, "Channels of a step, of numbers side by side (1).")]
-Tokens = Annotated[str | None, l.option(_READ, "Texts are cut into words or characters.")]
+Id = Annotated[str | None, o.option(_READ, "Column that names the sequence of a row.", "--id")]
+Step = Annotated[str | None, o.option(_READ, "Column that a sequence's rows are sorted by.")]
+Width = Annotated[int | None, o.option(_READ, "Channels of a step, of numbers side by side (1).")]
+Tokens = Annotated[str | None, o.option(_READ, "Texts are cut into words or characters.")]
 Regress = Annotated[
     bool | None,
-    l.option(
+    o.option(
         _READ, "Learn a number or a class; by default as the label is.", "--regress/--classes"
     ),
 ]
-Pooling = Annotated[str | None, l.option(_NET, "last, mean, max or attention.")]
+Pooling = Annotated[str | None, o.option(_NET, "last, mean, max or attention.")]
 OneWay = Annotated[
-    bool | None, l.option(_NET, "Read from both ends (on).", "--bidirectional/--one-way")
+    bool | None, o.option(_NET, "Read from both ends (on).", "--bidirectional/--one-way")
 ]
-EmbeddingSize = Annotated[int | None, l.option(_NET, "Of a token.")]
-Scale = Annotated[str | None, l.option(_NET, "Of the channels: standard or none (standard).")]
-ClassWeight = Annotated[str | None, l.option(_FIT, "balanced: all classes count alike.")]
+EmbeddingSize = Annotated[int | None, o.option(_NET, "Of a token.")]
+Scale = Annotated[str | None, o.option(_NET, "Of the channels: standard or none (standard).")]
+ClassWeight = Annotated[str | None, o.option(_FIT, "balanced: all classes count alike.")]
 Threshold = Annotated[
     str | None,
-    l.option(_FIT, "Of two classes: a probability, or f1 or balanced: chosen on validation data."),
+    o.option(_FIT, "Of two classes: a probability, or f1 or balanced: chosen on validation data."),
 ]
-TokenDropout = Annotated[float | None, l.option(_NET, "Share of tokens unseen in training (0.1).")]
+TokenDropout = Annotated[float | None, o.option(_NET, "Share of tokens unseen in training (0.1).")]
 Model = Annotated[Path, typer.Argument(help="Folder that `recurnn classify train` wrote.")]
 File = Annotated[Path, typer.Argument(help="File of sequences, as the model was trained on.")]
 
@@ -150,7 +150,7 @@ def train(
         as_inputs(part.sequences, tokens=tokens, max_length=max_length, where=part.where)
     model.fit(
         fitting.sequences, fitting.labels,
-        watch=l.Announced(console, model, [*notes, note], "sequences"), saves=saves,
+        watch=Announced(console, model, [*notes, note], "sequences"), saves=saves,
     )  # fmt: skip
     if not is_main():
         return
@@ -176,7 +176,7 @@ def evaluate(
     loaded, console = load_sequence_model(model), Console(highlight=False)
     roles = _roles(l.kept_roles(model), label, column, id, step, header, width)
     found = l.of_part(read_labelled(data, roles), part)
-    l.tell(console, found.notes)
+    tell(console, found.notes)
     _check_sequences(loaded, found)
     if isinstance(loaded, SequenceClassifier):
         _check_classes(loaded.classes_, found)
@@ -209,14 +209,9 @@ def predict(
     roles = _roles(l.kept_roles(model), label, column, id, step, header, width)
     found = read_labelled(data, roles, needed=False)
     found = l.of_part(found, part or ("all" if found.parts is not None else None))
-    l.tell(Console(highlight=False, stderr=True), found.notes)
+    tell(Console(highlight=False, stderr=True), found.notes)
     _check_sequences(loaded, found)
-    frame = _predictions(loaded, found, every=probabilities)
-    if out is None:
-        typer.echo(frame.to_csv(index=False), nl=False)
-        return
-    save_csv(frame, out)
-    typer.echo(f"Wrote {len(frame)} rows to {out}")
+    say(_predictions(loaded, found, every=probabilities), out)
 
 
 def _roles(
@@ -282,7 +277,7 @@ def _check_classes(classes: Any, data: Labelled) -> None:
 def _report(console: Console, model: AnyModel, tested: Labelled) -> None:
     title = f"Test part, {len(tested):,} sequences"
     console.print()
-    console.print(score_table(model.comparison, title, shares=_SHARES))
+    console.print(score_table(model.comparison, title))
     if isinstance(model, SequenceClassifier) and len(model.classes_) <= _SHOWN:
         console.print(confusion_table(model.confusion(tested.sequences, tested.labels)))
     if model.verdict and len(model.comparison) > 1:
@@ -323,12 +318,9 @@ def _write(model: AnyModel, tested: Labelled, roles: Roles, out: Path, *, overwr
     """All files of the output folder, at once."""
     title = model.summary().splitlines()[0]
     with written(out, overwrite=overwrite) as folder:
-        model.write_to(folder)
+        write_trained(folder, model, title=title)
         l.keep_roles(folder, roles)
         save_csv(_predictions(model, tested), folder / "predictions.csv")
-        save_csv(pd.DataFrame([e.row() for e in model.history.epochs]), folder / "history.csv")
-        save_csv(pd.DataFrame([r.row() for r in model.comparison]), folder / "comparison.csv")
-        curve_plot(folder / "curve.png", model.history, title=title)
         if isinstance(model, SequenceClassifier):
             counts = model.confusion(tested.sequences, tested.labels)
             save_csv(counts, folder / "confusion.csv", index=True)

@@ -12,14 +12,14 @@ import typer
 from rich.console import Console
 
 from recurnn.cli import options as o
-from recurnn.cli.outputs import check_new, save_csv
+from recurnn.cli.outputs import check_new, save_csv, say
 from recurnn.cli.plots import forecast_plot
-from recurnn.cli.progress import TrainingProgress
+from recurnn.cli.progress import Announced
 from recurnn.cli.tables import comparison_table
 from recurnn.data import co2_weekly
 from recurnn.models import Forecaster
 from recurnn.models.folder import check_free, written
-from recurnn.training import Run, is_main
+from recurnn.training import is_main
 
 
 def forecast(
@@ -78,7 +78,7 @@ def forecast(
         time=time,
         unique_id=unique_id,
         first=first,
-        watch=_Announced(console, model),
+        watch=Announced(console, model, lambda: model.notes),
         saves=saves,
     )
     if not is_main():
@@ -102,29 +102,7 @@ def predict(
     frame = forecaster.predict(data)
     for note in forecaster.notes:
         typer.echo(f"- {note}", err=True)
-    if out is None:
-        typer.echo(frame.to_csv(index=False), nl=False)
-        return
-    save_csv(frame, out)
-    typer.echo(f"Wrote {len(frame)} rows to {out}")
-
-
-class _Announced(TrainingProgress):
-    """Prints what was found in the data and what will be trained, before the first run."""
-
-    def __init__(self, console: Console, model: Forecaster) -> None:
-        super().__init__(console)
-        self._model: Forecaster | None = model
-
-    def start(self, run: Run) -> None:
-        """A run begins."""
-        if self._model is not None:
-            for note in self._model.notes:
-                self.console.print(f"- {note}", markup=False)
-            self.console.print(self._model.summary(), markup=False)
-            self.console.print("Ctrl-C ends training and keeps the best network so far.\n")
-            self._model = None
-        super().start(run)
+    say(frame, out)
 
 
 def _report(console: Console, model: Forecaster) -> None:

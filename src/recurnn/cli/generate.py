@@ -12,10 +12,13 @@ import pandas as pd
 import typer
 from rich.console import Console
 
+from recurnn.cli import options
 from recurnn.cli import pair_options as o
-from recurnn.cli.options import saves
-from recurnn.cli.pair_plots import learning_curve, trajectories
-from recurnn.cli.pair_tables import scored_table
+from recurnn.cli.options import option
+from recurnn.cli.outputs import check_new, say, write_trained
+from recurnn.cli.pair_plots import trajectories
+from recurnn.cli.progress import Announced
+from recurnn.cli.tables import score_table
 from recurnn.data.pairs import Rows, read_rows, roles
 from recurnn.data.pairs_answers import split_by_source
 from recurnn.data.pairs_points import are_points
@@ -38,13 +41,13 @@ app = typer.Typer(
 Model = Annotated[Path, typer.Argument(help="Folder that `recurnn generate train` wrote.")]
 Condition = Annotated[
     list[str] | None,
-    o.option(o.READ, "Column of the class; or several columns of numbers, one each."),
+    option(o.READ, "Column of the class; or several columns of numbers, one each."),
 ]
-Target = Annotated[str | None, o.option(o.READ, "Column of the texts, or of lists of points.")]
-Unit = Annotated[str | None, o.option(o.READ, "Of texts: characters, words, bpe or tokens.")]
-Components = Annotated[int | None, o.option(o.NET, "Normal distributions of a point (8).")]
+Target = Annotated[str | None, option(o.READ, "Column of the texts, or of lists of points.")]
+Unit = Annotated[str | None, option(o.READ, "Of texts: characters, words, bpe or tokens.")]
+Components = Annotated[int | None, option(o.NET, "Normal distributions of a point (8).")]
 Temperature = Annotated[
-    float | None, o.option(o.OUT, "Below 1: the likely likelier; 0: the likeliest (1).")
+    float | None, option(o.OUT, "Below 1: the likely likelier; 0: the likeliest (1).")
 ]
 
 
@@ -63,19 +66,19 @@ def train(
     components: Components = None,
     cell: o.Cell = None,
     hidden_size: o.HiddenSize = None,
-    num_layers: o.NumLayers = None,
+    num_layers: options.NumLayers = None,
     embedding_size: o.EmbeddingSize = None,
     dropout: o.Dropout = None,
-    optimizer: o.Optimizer = None,
+    optimizer: options.Optimizer = None,
     learning_rate: o.LearningRate = None,
     schedule: o.Schedule = None,
     batch_size: o.BatchSize = None,
     epochs: o.Epochs = None,
     patience: o.Patience = None,
-    clip: o.Clip = None,
-    seed: o.Seed = None,
-    checkpoints: o.Checkpoints = None,
-    resume: o.Resume = False,
+    clip: options.Clip = None,
+    seed: options.Seed = None,
+    checkpoints: options.Checkpoints = None,
+    resume: options.Resume = False,
     temperature: Temperature = None,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("generator"),
     overwrite: o.Overwrite = False,
@@ -83,7 +86,7 @@ def train(
     """Train a recurrent network on sequences by class or vector; compare it with baselines."""
     model = SequenceGenerator(target=unit, **o.settings(locals(), (*o.TRAINING, *_OWN)))
     o.check_test(test)
-    kept = saves(checkpoints, resume=resume)
+    kept = options.saves(checkpoints, resume=resume)
     check_free(out, overwrite=overwrite)
     console = Console(highlight=False)
     x, y = _pairs(console, data, condition, target, header)
@@ -94,13 +97,13 @@ def train(
     what = "points" if are_points(y) else "tokens"
     model.fit(
         [x[i] for i in first], [y[i] for i in first],
-        watch=o.Announced(console, model, what), saves=kept,
+        watch=Announced(console, model, unit=what), saves=kept,
     )  # fmt: skip
     if not is_main():
         return
     if second:
         model.compare([x[i] for i in second], [y[i] for i in second])
-        console.print(scored_table(model.comparison, f"Test part, {len(second):,} sequences"))
+        console.print(score_table(model.comparison, f"Test part, {len(second):,} sequences"))
         console.print(f"{model.verdict}\n", markup=False)
     _write(model, out, x, y, overwrite=overwrite)
     one = x[0]
@@ -123,7 +126,7 @@ def evaluate(
     loaded, console = SequenceGenerator.load(model), Console(highlight=False)
     x, y = _pairs(console, data, condition, target, header)
     rows = loaded.compare(_as_learned(loaded, x), y, baselines=False)
-    console.print(scored_table(rows, f"{data}, {len(x):,} sequences"))
+    console.print(score_table(rows, f"{data}, {len(x):,} sequences"))
 
 
 @app.command()
@@ -133,7 +136,8 @@ def predict(
         Path | None, typer.Argument(help="File of conditions.", show_default=False)
     ] = None,
     condition: Annotated[
-        list[str] | None, o.option(o.READ, "A class; with a file, the columns as in training.")
+        list[str] | None,
+        option(o.READ, "A class; with a file, the columns as in training."),
     ] = None,
     header: o.Header = None,
     samples: Annotated[int, typer.Option(help="Sequences for each condition.")] = 1,
@@ -143,7 +147,7 @@ def predict(
     overwrite: o.Overwrite = False,
 ) -> None:
     """Draw sequences for classes, or for every row of a file."""
-    o.check_new(out, overwrite=overwrite)
+    check_new(out, overwrite=overwrite)
     if samples < 1:
         raise ConfigError(f"samples is {samples}; expected a whole number of at least 1.")
     loaded = SequenceGenerator.load(model)
@@ -161,7 +165,7 @@ def predict(
     frame = pd.DataFrame(
         {"condition": [str(c) for c in wanted], "sequence": [_plain(s) for s in found]}
     )
-    o.say(frame, out)
+    say(frame, out)
 
 
 def _pairs(
@@ -233,17 +237,8 @@ def _write(
     model: SequenceGenerator, out: Path, x: list[Any], y: list[Any], *, overwrite: bool
 ) -> None:
     """All files of the output folder, at once."""
-    names = ["model.safetensors", "config.json", "history.csv", "learning.png"]
     with written(out, overwrite=overwrite) as folder:
-        model.write_to(folder)
-        rows = pd.DataFrame([e.row() for e in model.history.epochs])
-        rows.to_csv(folder / "history.csv", index=False)
-        title = model.summary().splitlines()[0]
-        learning_curve(folder / "learning.png", model.history, title=title)
-        if getattr(model, "comparison", None):
-            table = pd.DataFrame([row.row() for row in model.comparison])
-            table.to_csv(folder / "comparison.csv", index=False)
-            names.append("comparison.csv")
+        names = write_trained(folder, model, title=model.summary().splitlines()[0])
         if are_points(y):
             some = list({str(one): k for k, one in enumerate(x)}.values())[:_SAMPLES]
             drawn = model.predict([x[k] for k in some])

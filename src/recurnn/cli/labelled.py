@@ -1,31 +1,22 @@
-"""What ``classify`` and ``tag`` have in common: options of the data, parts, and how both speak."""
+"""What ``classify`` and ``tag`` have in common: options of the data, and its parts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
-from rich.console import Console
 
-from recurnn.cli.progress import TrainingProgress
+from recurnn.cli.options import option
 from recurnn.data.labelled import Labelled, Roles
 from recurnn.errors import ConfigError
 from recurnn.models.sequence_preparation import parts_of
-from recurnn.training import Run
 
 READING = "reading.json"
 _SHARE = 0.2  # of the sequences that are tested on, by default
-
-
-def option(panel: str, help: str, *names: str) -> Any:
-    """An option without a shown default."""
-    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
 
 
 _READ, _CUT = "Data", "Parts"
@@ -40,34 +31,6 @@ Test = Annotated[
 Validation = Annotated[float | None, option(_CUT, "Share that decides when to stop (0.1).")]
 MaxLength = Annotated[int | None, option(_READ, "Longer sequences are an error.")]
 Part = Annotated[str | None, option(_CUT, "Of a file with parts: train, test or all (test).")]
-
-
-class Announced(TrainingProgress):
-    """Prints what was found in the data and what will be trained, then the progress.
-
-    Args:
-        console: where to show it.
-        model: with a `summary`, once training begins.
-        notes: what was guessed.
-        unit: what is counted a second.
-    """
-
-    def __init__(self, console: Console, model: Any, notes: Sequence[str], unit: str) -> None:
-        super().__init__(console, unit)
-        self._model, self._notes = model, notes
-
-    def start(self, run: Run) -> None:
-        """A run begins."""
-        tell(self.console, self._notes)
-        self.console.print(self._model.summary(), markup=False)
-        self.console.print("Ctrl-C ends training and keeps the best network so far.\n")
-        super().start(run)
-
-
-def tell(console: Console, notes: Sequence[str]) -> None:
-    """Everything that was guessed, a line each."""
-    for note in notes:
-        console.print(f"- {note}", markup=False, soft_wrap=True)
 
 
 def parts(

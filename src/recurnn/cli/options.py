@@ -1,4 +1,4 @@
-"""The options of ``recurnn forecast``: their help, their presets, and how they are read."""
+"""The options of ``recurnn forecast``, and of others what they share; how they are read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from recurnn.errors import ConfigError, one_of
 from recurnn.training import Saves
 
 
-def _option(panel: str, help: str, *names: str) -> Any:
+def option(panel: str, help: str, *names: str) -> Any:
+    """An option without a shown default: where it is not given, the model decides."""
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
 
 
@@ -22,60 +23,58 @@ Data = Annotated[
     typer.Argument(help="CSV, Parquet or TSF file. Without: weekly CO2.", show_default=False),
 ]
 Value = Annotated[
-    list[str] | None, _option(_READ, "Column to forecast; may be given several times.")
+    list[str] | None, option(_READ, "Column to forecast; may be given several times.")
 ]
-Time = Annotated[str | None, _option(_READ, "Column of time stamps.")]
-Id = Annotated[str | None, _option(_READ, "Column that names the series (long format).", "--id")]
-Frequency = Annotated[str | None, _option(_READ, "As pandas names it: h, D, W, MS.")]
-Season = Annotated[int | None, _option(_READ, "Steps in a season; found by default.")]
-Gaps = Annotated[str | None, _option(_READ, "Missing values: interpolate, previous, zero, raise.")]
-First = Annotated[int | None, _option(_READ, "Use only so many rows of each series.")]
+Time = Annotated[str | None, option(_READ, "Column of time stamps.")]
+Id = Annotated[str | None, option(_READ, "Column that names the series (long format).", "--id")]
+Frequency = Annotated[str | None, option(_READ, "As pandas names it: h, D, W, MS.")]
+Season = Annotated[int | None, option(_READ, "Steps in a season; found by default.")]
+Gaps = Annotated[str | None, option(_READ, "Missing values: interpolate, previous, zero, raise.")]
+First = Annotated[int | None, option(_READ, "Use only so many rows of each series.")]
 
-Horizon = Annotated[int | None, _option(_CUT, "Steps to forecast; one season by default.")]
-Context = Annotated[int | None, _option(_CUT, "Steps in a window; two seasons by default.")]
-Gap = Annotated[int | None, _option(_CUT, "Steps left out before the forecast (0).")]
-Validation = Annotated[
-    float | None, _option(_CUT, "Share (below 1) or steps to validate on (0.1).")
-]
-Test = Annotated[float | None, _option(_CUT, "Share (below 1) or steps to test on (0.2).")]
+Horizon = Annotated[int | None, option(_CUT, "Steps to forecast; one season by default.")]
+Context = Annotated[int | None, option(_CUT, "Steps in a window; two seasons by default.")]
+Gap = Annotated[int | None, option(_CUT, "Steps left out before the forecast (0).")]
+Validation = Annotated[float | None, option(_CUT, "Share (below 1) or steps to validate on (0.1).")]
+Test = Annotated[float | None, option(_CUT, "Share (below 1) or steps to test on (0.2).")]
 
-Cell = Annotated[str | None, _option(_NET, "lstm, gru or elman (lstm).")]
-HiddenSize = Annotated[str | None, _option(_NET, "Units: 64; or one a layer: 50,200.")]
-NumLayers = Annotated[int | None, _option(_NET, "Layers of that size (1).")]
-Dropout = Annotated[float | None, _option(_NET, "Share dropped after each layer (0).")]
+Cell = Annotated[str | None, option(_NET, "lstm, gru or elman (lstm).")]
+HiddenSize = Annotated[str | None, option(_NET, "Units: 64; or one a layer: 50,200.")]
+NumLayers = Annotated[int | None, option(_NET, "Layers of that size (1).")]
+Dropout = Annotated[float | None, option(_NET, "Share dropped after each layer (0).")]
 Skip = Annotated[
-    bool | None, _option(_NET, "Linear skip from window to forecast (on).", "--skip/--no-skip")
+    bool | None, option(_NET, "Linear skip from window to forecast (on).", "--skip/--no-skip")
 ]
 Relative = Annotated[
     bool | None,
-    _option(_NET, "Windows relative to their last values (on).", "--relative/--absolute"),
+    option(_NET, "Windows relative to their last values (on).", "--relative/--absolute"),
 ]
-Patch = Annotated[int | None, _option(_NET, "Steps of the window read at once.")]
+Patch = Annotated[int | None, option(_NET, "Steps of the window read at once.")]
 Calendar = Annotated[
-    bool | None, _option(_NET, "Calendar features (on).", "--calendar/--no-calendar")
+    bool | None, option(_NET, "Calendar features (on).", "--calendar/--no-calendar")
 ]
-Scale = Annotated[str | None, _option(_NET, "standard, minmax, none, or SHIFT,SCALE (standard).")]
+Scale = Annotated[str | None, option(_NET, "standard, minmax, none, or SHIFT,SCALE (standard).")]
 
-Loss = Annotated[str | None, _option(_FIT, "mse or mae (mse).")]
+Loss = Annotated[str | None, option(_FIT, "mse or mae (mse).")]
 Optimizer = Annotated[
-    str | None, _option(_FIT, "adam, or another one of torch.optim: rmsprop, sgd, ... (adam).")
+    str | None, option(_FIT, "adam, or another one of torch.optim: rmsprop, sgd, ... (adam).")
 ]
-LearningRate = Annotated[float | None, _option(_FIT, "Of the optimizer (0.001).")]
-Schedule = Annotated[str | None, _option(_FIT, "Of the learning rate: constant, cosine, linear.")]
-BatchSize = Annotated[int | None, _option(_FIT, "Windows, or sequences, in a batch.")]
-Epochs = Annotated[int | None, _option(_FIT, "At most.")]
-Patience = Annotated[int | None, _option(_FIT, "Epochs without a better one; 0: never stop early.")]
-Clip = Annotated[float | None, _option(_FIT, "Greatest norm of the gradient (1); 0: any.")]
-Seed = Annotated[int | None, _option(_FIT, "Of weights and order (0).")]
+LearningRate = Annotated[float | None, option(_FIT, "Of the optimizer (0.001).")]
+Schedule = Annotated[str | None, option(_FIT, "Of the learning rate: constant, cosine, linear.")]
+BatchSize = Annotated[int | None, option(_FIT, "Windows, or sequences, in a batch.")]
+Epochs = Annotated[int | None, option(_FIT, "At most.")]
+Patience = Annotated[int | None, option(_FIT, "Epochs without a better one; 0: never stop early.")]
+Clip = Annotated[float | None, option(_FIT, "Greatest norm of the gradient (1); 0: any.")]
+Seed = Annotated[int | None, option(_FIT, "Of weights and order (0).")]
 Preset = Annotated[
-    str | None, _option(_FIT, "textbook: a known protocol; other options override it.")
+    str | None, option(_FIT, "textbook: a known protocol; other options override it.")
 ]
 
 Checkpoints = Annotated[
-    Path | None, _option(_FIT, "Folder for checkpoints of the training; none by default.")
+    Path | None, option(_FIT, "Folder for checkpoints of the training; none by default.")
 ]
 Resume = Annotated[
-    bool, _option(_FIT, "Go on from the newest checkpoint, if there is one.", "--resume")
+    bool, option(_FIT, "Go on from the newest checkpoint, if there is one.", "--resume")
 ]
 
 Out = Annotated[Path, typer.Option(help="Folder to write.", rich_help_panel=_OUT)]

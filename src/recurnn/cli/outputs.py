@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import typer
 
+from recurnn.cli.plots import curve_plot
 from recurnn.errors import DataError
 
 
@@ -32,3 +35,33 @@ def save_csv(frame: pd.DataFrame, file: Path, *, index: bool = False) -> None:
         frame.to_csv(file, index=index)
     except OSError as error:
         raise DataError(f"{file} cannot be written: {error.strerror}.") from error
+
+
+def say(frame: pd.DataFrame, out: Path | None) -> None:
+    """Write rows to a file, or print them as CSV."""
+    if out is None:
+        typer.echo(frame.to_csv(index=False), nl=False)
+        return
+    save_csv(frame, out)
+    typer.echo(f"Wrote {len(frame)} rows to {out}")
+
+
+def write_trained(folder: Path, model: Any, *, title: str) -> list[str]:
+    """Write a trained model, its history and its comparison into the output folder.
+
+    Args:
+        folder: where to; it exists.
+        model: with `write_to` and `history`, and a `comparison` if it was compared.
+        title: of the picture.
+
+    Returns:
+        The names of the files.
+    """
+    model.write_to(folder)
+    tables = {"history.csv": model.history.epochs}
+    if compared := getattr(model, "comparison", None):
+        tables["comparison.csv"] = compared
+    for name, rows in tables.items():
+        save_csv(pd.DataFrame([row.row() for row in rows]), folder / name)
+    curve_plot(folder / "curve.png", model.history, title=title)
+    return ["model.safetensors", "config.json", *tables, "curve.png"]

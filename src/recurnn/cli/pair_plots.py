@@ -1,4 +1,4 @@
-"""Pictures of models of pairs: how training went, and where the decoder looked."""
+"""Pictures of models of pairs: where the decoder looked, and what was drawn."""
 
 from __future__ import annotations
 
@@ -14,34 +14,8 @@ matplotlib.use("Agg")
 from matplotlib.figure import Figure
 
 from recurnn.models.seq2seq.decoding import Attended
-from recurnn.training import History
 
 _TRAINING, _VALIDATION = _BOTH = "#3b4252", "#d95f02"
-
-
-def learning_curve(file: Path, history: History, *, title: str) -> None:
-    """Draw the losses of every epoch.
-
-    Args:
-        file: the PNG to write.
-        history: of the training.
-        title: of the figure.
-    """
-    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
-    ax = figure.subplots()
-    epochs = history.epochs[1:]
-    ax.plot([e.number for e in epochs], [e.loss for e in epochs], color=_TRAINING, label="training")
-    held = [(e.number, e.validation_loss) for e in epochs if e.validation_loss is not None]
-    if held:
-        ax.plot(*zip(*held, strict=True), color=_VALIDATION, label="validation")
-        ax.axvline(history.best, color="0.7", lw=0.8, ls=":")
-    ax.set_xlabel("epoch")
-    ax.set_ylabel("loss, nats a token")
-    ax.legend(frameon=False)
-    ax.grid(color="0.92", lw=0.6)
-    ax.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(title, fontsize=11)
-    figure.savefig(file)
 
 
 def attention_map(file: Path, attended: Sequence[Attended]) -> None:

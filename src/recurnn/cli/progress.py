@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -109,6 +111,42 @@ class TrainingProgress(Watch):
             f"epoch {epoch}/{run.plan.epochs} loss {loss:.4g}{best}{clip} "
             f"{speed:,.0f} {self.unit}/s"
         )
+
+
+class Announced(TrainingProgress):
+    """Says what was found in the data and what will be trained, before the first run.
+
+    Args:
+        console: where to show it.
+        model: with a `summary`, once training begins.
+        notes: what was guessed; a function where it is known only then.
+        unit: what is counted a second.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        model: Any,
+        notes: Sequence[str] | Callable[[], Sequence[str]] = (),
+        unit: str = "windows",
+    ) -> None:
+        super().__init__(console, unit)
+        self._model, self._notes = model, notes
+
+    def start(self, run: Run) -> None:
+        """A run begins."""
+        if self._model is not None:
+            tell(self.console, self._notes() if callable(self._notes) else self._notes)
+            self.console.print(self._model.summary(), markup=False)
+            self.console.print("Ctrl-C ends training and keeps the best network so far.\n")
+            self._model = None
+        super().start(run)
+
+
+def tell(console: Console, notes: Sequence[str]) -> None:
+    """Everything that was guessed, a line each."""
+    for note in notes:
+        console.print(f"- {note}", markup=False, soft_wrap=True)
 
 
 class TaskProgress(TrainingProgress):

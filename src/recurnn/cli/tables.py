@@ -12,6 +12,8 @@ from recurnn.baselines import NgramRow
 from recurnn.models import Row
 from recurnn.models.sequence_comparison import Scored
 
+_SHARES = ("accuracy", "F1", "precision", "recall", "all right", "errors", "exact")
+
 
 def comparison_table(rows: Sequence[Row], *, units: str, windows: int) -> Table:
     """The models on the test part; the recurrent one is marked.
@@ -44,13 +46,12 @@ def comparison_table(rows: Sequence[Row], *, units: str, windows: int) -> Table:
     return table
 
 
-def score_table(rows: Sequence[Scored], title: str, *, shares: Sequence[str] = ()) -> Table:
-    """Models of whole sequences, or taggers, by their scores; the recurrent one is marked.
+def score_table(rows: Sequence[Scored], title: str) -> Table:
+    """Models by their scores, shares of one in percent; the recurrent one is marked.
 
     Args:
         rows: in the order to show.
         title: of the table.
-        shares: the scores that are shown in percent.
     """
     table = Table(
         title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False
@@ -60,7 +61,9 @@ def score_table(rows: Sequence[Scored], title: str, *, shares: Sequence[str] = (
     for name in (*names, "train s"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        cells = [f"{row.scores[n]:.1%}" if n in shares else _number(row.scores[n]) for n in names]
+        cells = [
+            f"{row.scores[n]:.1%}" if n.endswith(_SHARES) else _number(row.scores[n]) for n in names
+        ]
         table.add_row(
             f"→ {row.model}" if row.recurrent else f"  {row.model}", *cells, f"{row.seconds:.1f}",
             style="bold" if row.recurrent else "",

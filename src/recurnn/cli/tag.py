@@ -13,8 +13,9 @@ from rich.console import Console
 
 from recurnn.cli import labelled as l
 from recurnn.cli import options as o
-from recurnn.cli.outputs import check_new, save_csv
-from recurnn.cli.plots import confusion_plot, curve_plot
+from recurnn.cli.outputs import check_new, save_csv, write_trained
+from recurnn.cli.plots import confusion_plot
+from recurnn.cli.progress import Announced, tell
 from recurnn.cli.tables import confusion_table, score_table
 from recurnn.data.labelled import Labelled, Roles
 from recurnn.data.labelled_tags import read_tagged
@@ -30,28 +31,27 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _READ, _NET = "Data", "Network"
-_SHARES = ("accuracy", "macro F1", "precision", "recall", "span F1", "all right")
 _SHOWN = 12  # tags up to which the confusion matrix is printed
 
 Data = Annotated[
     Path, typer.Argument(help="Columns of CoNLL, CSV or Parquet (a row a step), JSON lines, .npz.")
 ]
 Label = Annotated[
-    str | None, l.option(_READ, "Column of the tag: its name, or in CoNLL its number (the last).")
+    str | None, o.option(_READ, "Column of the tag: its name, or in CoNLL its number (the last).")
 ]
 Column = Annotated[
-    list[str] | None, l.option(_READ, "Column of the word, or of a channel; likewise (the first).")
+    list[str] | None, o.option(_READ, "Column of the word, or of a channel; likewise (the first).")
 ]
-Id = Annotated[str | None, l.option(_READ, "Column that names the sequence of a row.", "--id")]
-Step = Annotated[str | None, l.option(_READ, "Column that a sequence's rows are sorted by.")]
+Id = Annotated[str | None, o.option(_READ, "Column that names the sequence of a row.", "--id")]
+Step = Annotated[str | None, o.option(_READ, "Column that a sequence's rows are sorted by.")]
 OneWay = Annotated[
-    bool | None, l.option(_NET, "Read from both ends (on).", "--bidirectional/--one-way")
+    bool | None, o.option(_NET, "Read from both ends (on).", "--bidirectional/--one-way")
 ]
-Crf = Annotated[bool, l.option(_NET, "Choose the tags of a sequence together.", "--crf")]
-EmbeddingSize = Annotated[int | None, l.option(_NET, "Of a word.")]
-LetterSize = Annotated[int | None, l.option(_NET, "Units over a word's letters; 0: not read.")]
-WordDropout = Annotated[float | None, l.option(_NET, "Of rare words, while training.")]
-Scale = Annotated[str | None, l.option(_NET, "Of channels: standard or none (standard).")]
+Crf = Annotated[bool, o.option(_NET, "Choose the tags of a sequence together.", "--crf")]
+EmbeddingSize = Annotated[int | None, o.option(_NET, "Of a word.")]
+LetterSize = Annotated[int | None, o.option(_NET, "Units over a word's letters; 0: not read.")]
+WordDropout = Annotated[float | None, o.option(_NET, "Of rare words, while training.")]
+Scale = Annotated[str | None, o.option(_NET, "Of channels: standard or none (standard).")]
 Model = Annotated[Path, typer.Argument(help="Folder that `recurnn tag train` wrote.")]
 File = Annotated[Path, typer.Argument(help="File of sequences, as the model was trained on.")]
 
@@ -114,7 +114,7 @@ def train(
     new = _unseen(fitting, tested)
     model.fit(
         fitting.sequences, fitting.labels,
-        watch=l.Announced(console, model, [*found.notes, note, *new], "sequences"),
+        watch=Announced(console, model, [*found.notes, note, *new], "sequences"),
         saves=saves,
     )  # fmt: skip
     if not is_main():
@@ -146,7 +146,7 @@ def evaluate(
     loaded, console = SequenceTagger.load(model), Console(highlight=False)
     found = read_tagged(data, _roles(l.kept_roles(model), label, column, id, step, header))
     found = l.of_part(found, part)
-    l.tell(console, found.notes)
+    tell(console, found.notes)
     as_inputs(found.sequences, max_length=loaded.get_params()["max_length"], where=found.where)
     _check_tags(loaded, found)
     loaded.compare(found.sequences, found.labels, baselines=False)
@@ -172,7 +172,7 @@ def predict(
     loaded = SequenceTagger.load(model)
     roles = _roles(l.kept_roles(model), label, column, id, step, header)
     found = read_tagged(data, roles, needed=False)
-    l.tell(Console(highlight=False, stderr=True), found.notes)
+    tell(Console(highlight=False, stderr=True), found.notes)
     as_inputs(found.sequences, max_length=loaded.get_params()["max_length"], where=found.where)
     blocks = []
     for steps, tags in zip(found.sequences, loaded.predict(found.sequences), strict=True):
@@ -232,7 +232,7 @@ def _report(console: Console, model: SequenceTagger, tested: Labelled) -> None:
     steps = sum(map(len, tested.sequences))
     title = f"Test part, {len(tested):,} sequences, {steps:,} steps"
     console.print()
-    console.print(score_table(model.comparison, title, shares=_SHARES))
+    console.print(score_table(model.comparison, title))
     if len(model.classes_) <= _SHOWN:
         console.print(confusion_table(model.confusion(tested.sequences, tested.labels)))
     if model.verdict and len(model.comparison) > 1:
@@ -255,12 +255,9 @@ def _write(
     ]
     told = pd.DataFrame(rows, columns=["sequence", "step", "value", "true", "predicted"])
     with written(out, overwrite=overwrite) as folder:
-        model.write_to(folder)
+        write_trained(folder, model, title=title)
         l.keep_roles(folder, roles)
         save_csv(told, folder / "predictions.csv")
-        save_csv(pd.DataFrame([e.row() for e in model.history.epochs]), folder / "history.csv")
-        save_csv(pd.DataFrame([r.row() for r in model.comparison]), folder / "comparison.csv")
-        curve_plot(folder / "curve.png", model.history, title=title)
         counts = model.confusion(tested.sequences, tested.labels)
         save_csv(counts, folder / "confusion.csv", index=True)
         confusion_plot(folder / "confusion.png", counts, title=title)

@@ -10,10 +10,13 @@ import pandas as pd
 import typer
 from rich.console import Console
 
+from recurnn.cli import options
 from recurnn.cli import pair_options as o
-from recurnn.cli.options import saves
-from recurnn.cli.pair_plots import attention_map, learning_curve
-from recurnn.cli.pair_tables import scored_table
+from recurnn.cli.options import option
+from recurnn.cli.outputs import check_new, say, write_trained
+from recurnn.cli.pair_plots import attention_map
+from recurnn.cli.progress import Announced
+from recurnn.cli.tables import score_table
 from recurnn.data.pairs import SOURCE, TARGET, read_rows, roles
 from recurnn.data.pairs_answers import split_by_source
 from recurnn.errors import ConfigError
@@ -32,24 +35,25 @@ app = typer.Typer(
 )
 
 Model = Annotated[Path, typer.Argument(help="Folder that `recurnn translate train` wrote.")]
-Source = Annotated[str | None, o.option(o.READ, "Column of the sources; or its number.")]
-Target = Annotated[str | None, o.option(o.READ, "Column of the targets; or its number.")]
-SourceUnit = Annotated[str | None, o.option(o.READ, "characters, words, bpe or tokens.")]
+Source = Annotated[str | None, option(o.READ, "Column of the sources; or its number.")]
+Target = Annotated[str | None, option(o.READ, "Column of the targets; or its number.")]
+SourceUnit = Annotated[str | None, option(o.READ, "characters, words, bpe or tokens.")]
 TargetUnit = Annotated[
-    str | None, o.option(o.READ, "characters, words, bpe, or tokens: what is between spaces.")
+    str | None, option(o.READ, "characters, words, bpe, or tokens: what is between spaces.")
 ]
 Copy = Annotated[
-    bool | None, o.option(o.NET, "Unknown words are copied from the source.", "--copy/--no-copy")
+    bool | None,
+    option(o.NET, "Unknown words are copied from the source.", "--copy/--no-copy"),
 ]
 Directions = Annotated[
-    bool | None, o.option(o.NET, "Read the source from both ends (on).", "--both/--forward")
+    bool | None, option(o.NET, "Read the source from both ends (on).", "--both/--forward")
 ]
-AttentionKind = Annotated[str | None, o.option(o.NET, "general, dot, bahdanau or none (general).")]
+AttentionKind = Annotated[str | None, option(o.NET, "general, dot, bahdanau or none (general).")]
 Sampling = Annotated[
-    float | None, o.option(o.FIT, "Share of own guesses read in the last epoch (0).")
+    float | None, option(o.FIT, "Share of own guesses read in the last epoch (0).")
 ]
-Beam = Annotated[int | None, o.option(o.OUT, "Beginnings kept at a time (4).")]
-LengthPenalty = Annotated[float | None, o.option(o.OUT, "α of Wu et al. 2016 (0.6).")]
+Beam = Annotated[int | None, option(o.OUT, "Beginnings kept at a time (4).")]
+LengthPenalty = Annotated[float | None, option(o.OUT, "α of Wu et al. 2016 (0.6).")]
 
 
 @app.command()
@@ -70,20 +74,20 @@ def train(
     attention: AttentionKind = None,
     cell: o.Cell = None,
     hidden_size: o.HiddenSize = None,
-    num_layers: o.NumLayers = None,
+    num_layers: options.NumLayers = None,
     embedding_size: o.EmbeddingSize = None,
     dropout: o.Dropout = None,
     scheduled_sampling: Sampling = None,
-    optimizer: o.Optimizer = None,
+    optimizer: options.Optimizer = None,
     learning_rate: o.LearningRate = None,
     schedule: o.Schedule = None,
     batch_size: o.BatchSize = None,
     epochs: o.Epochs = None,
     patience: o.Patience = None,
-    clip: o.Clip = None,
-    seed: o.Seed = None,
-    checkpoints: o.Checkpoints = None,
-    resume: o.Resume = False,
+    clip: options.Clip = None,
+    seed: options.Seed = None,
+    checkpoints: options.Checkpoints = None,
+    resume: options.Resume = False,
     beam: Beam = None,
     length_penalty: LengthPenalty = None,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("translation"),
@@ -95,7 +99,7 @@ def train(
         settings["attention"] = None
     model = Seq2Seq(source=source_unit, target=target_unit, **settings)
     o.check_test(test)
-    kept = saves(checkpoints, resume=resume)
+    kept = options.saves(checkpoints, resume=resume)
     check_free(out, overwrite=overwrite)
     console = Console(highlight=False)
     sources, targets = _pairs(console, data, source, target, header)
@@ -103,13 +107,13 @@ def train(
     console.print(f"- {len(first):,} pairs to train on, {len(second):,} to test on")
     model.fit(
         [sources[i] for i in first], [targets[i] for i in first],
-        watch=o.Announced(console, model, "tokens"), saves=kept,
+        watch=Announced(console, model, unit="tokens"), saves=kept,
     )  # fmt: skip
     if not is_main():
         return
     if second:
         model.compare([sources[i] for i in second], [targets[i] for i in second])
-        console.print(scored_table(model.comparison, f"Test part, {len(second):,} pairs"))
+        console.print(score_table(model.comparison, f"Test part, {len(second):,} pairs"))
         console.print(f"{model.verdict}\n", markup=False)
     _write(model, out, [sources[i] for i in (second or first)], overwrite=overwrite)
     console.print(
@@ -132,7 +136,7 @@ def evaluate(
     loaded, console = Seq2Seq.load(model), Console(highlight=False)
     sources, targets = _pairs(console, data, source, target, header)
     rows = loaded.compare(sources, targets, baselines=False, beam=beam)
-    console.print(scored_table(rows, f"{data}, {len(sources):,} pairs"))
+    console.print(score_table(rows, f"{data}, {len(sources):,} pairs"))
     step = max(1, len(sources) // max(shown, 1))
     for i in range(0, len(sources), step)[:shown]:
         said = loaded.predict([sources[i]], beam=beam)[0]
@@ -150,14 +154,14 @@ def predict(
     header: o.Header = None,
     beam: Beam = None,
     attention: Annotated[
-        Path | None, o.option(o.OUT, "PNG file to draw where the model looked.")
+        Path | None, option(o.OUT, "PNG file to draw where the model looked.")
     ] = None,
     out: o.Predicted = None,
     overwrite: o.Overwrite = False,
 ) -> None:
     """Say the target of texts, or of every row of a file."""
     for file in (out, attention):
-        o.check_new(file, overwrite=overwrite)
+        check_new(file, overwrite=overwrite)
     loaded = Seq2Seq.load(model)
     if not texts:
         raise ConfigError("There is nothing to translate.\n  Give texts, or a file of them.")
@@ -175,7 +179,7 @@ def predict(
         for target in said:
             typer.echo(target if isinstance(target, str) else " ".join(target))
     else:
-        o.say(pd.DataFrame({"source": sources, "target": said}), out)
+        say(pd.DataFrame({"source": sources, "target": said}), out)
 
 
 def _pairs(
@@ -190,18 +194,8 @@ def _pairs(
 
 def _write(model: Seq2Seq, out: Path, sources: list[Any], *, overwrite: bool) -> None:
     """All files of the output folder, at once."""
-    names = ["model.safetensors", "config.json", "history.csv", "learning.png"]
     with written(out, overwrite=overwrite) as folder:
-        model.write_to(folder)
-        rows = pd.DataFrame([e.row() for e in model.history.epochs])
-        rows.to_csv(folder / "history.csv", index=False)
-        learning_curve(
-            folder / "learning.png", model.history, title=model.summary().splitlines()[0]
-        )
-        if getattr(model, "comparison", None):
-            table = pd.DataFrame([row.row() for row in model.comparison])
-            table.to_csv(folder / "comparison.csv", index=False)
-            names.append("comparison.csv")
+        names = write_trained(folder, model, title=model.summary().splitlines()[0])
         if model.attention is not None:
             attention_map(folder / "attention.png", [model.attend(s) for s in sources[:_SHOWN]])
             names.append("attention.png")

@@ -1,23 +1,21 @@
-"""What the models of whole sequences have in common: scikit-learn's interface, training, saving."""
+"""What the models of whole sequences have in common: what they read, training, comparison."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from recurnn.data import Sequences
 from recurnn.data.sequence_inputs import Inputs, as_inputs, kind_of
 from recurnn.data.vocabulary import Vocabulary
-from recurnn.errors import DataError, NotFittedError, ShapeError
-from recurnn.models import folder as folder_
+from recurnn.errors import DataError, ShapeError
+from recurnn.models.estimator import Estimator
 from recurnn.models.options import NAMES
 from recurnn.models.sequence_comparison import Scored, mean_loss, verdict
 from recurnn.models.sequence_inspected import Inspected
@@ -32,30 +30,16 @@ from recurnn.models.sequence_preparation import (
     scaling,
     settled,
 )
-from recurnn.models.sequence_target import SequenceNotFittedError, SequenceTarget
-from recurnn.training import History, Saves, Watch, fit
+from recurnn.models.sequence_target import SequenceTarget
+from recurnn.training import Saves, Watch, fit
 from recurnn.training.feeds import Batches
 
-_FIELDS = ("options", "kind", "inputs", "settled", "tokens", "target")
 
+class SequenceModel(SequenceTarget, Inspected, Estimator):
+    """Base of `SequenceClassifier`, `SequenceRegressor` and `SequenceTagger`."""
 
-class SequenceModel(SequenceTarget, Inspected, BaseEstimator):  # type: ignore[misc]
-    """Base of `SequenceClassifier`, `SequenceRegressor` and `SequenceTagger`.
-
-    Attributes:
-        history: losses of every epoch of the last training.
-        comparison: a `Scored` for each model, once `compare` was called.
-        verdict: one plain sentence on whether the network was worth it.
-    """
-
-    history: History
-    comparison: list[Scored]
-    verdict: str
-
-    _network: Any = None
     _settled: dict[str, Any]
     _vocabulary: Vocabulary | None = None
-    _seen: tuple[Inputs, NDArray[Any]] | None = None
 
     def fit(
         self, X: Any, y: Any, *, watch: Watch | None = None, saves: Saves | None = None
@@ -139,14 +123,10 @@ class SequenceModel(SequenceTarget, Inspected, BaseEstimator):  # type: ignore[m
         found = self._predicted(self._outputs(inputs))
         rows = [self._scored(name, found, y, network_seconds, recurrent=True)]
         if baselines:
-            if self._seen is None:
-                raise NotFittedError(
-                    "compare: a loaded model has no data to train baselines on.\n"
-                    "  Call it after fit(), or with baselines=False."
-                )
+            seen = self._fitted_on()
             for name, baseline in self._baselines().items():
                 began = time.perf_counter()
-                baseline.fit(*self._seen)
+                baseline.fit(*seen)
                 seconds = time.perf_counter() - began
                 rows.append(self._scored(name, baseline.predict(inputs), y, seconds))
             score, share = self.decides
@@ -170,74 +150,32 @@ class SequenceModel(SequenceTarget, Inspected, BaseEstimator):  # type: ignore[m
             f"seed {options.seed}"
         )
 
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write the model folder: `model.safetensors` and `config.json`.
+    # What `Estimator` keeps and restores.
 
-        Args:
-            folder: where to.
-            overwrite: whether a model that is there may be replaced.
-
-        Raises:
-            NotFittedError: there is no model yet.
-            ModelFolderError: the folder exists, or cannot be written.
-        """
-        self._fitted()
-        with folder_.written(folder, overwrite=overwrite) as temporary:
-            self.write_to(temporary)
-
-    def write_to(self, folder: Path) -> None:
-        """Write the model's two files into a folder that exists."""
-        network = self._fitted()
-        options = self.get_params(deep=False)
+    def _told(self) -> dict[str, Any]:
+        options = super()._told()
         weights = options.get("class_weight")
         if isinstance(weights, Mapping):  # its keys may be numbers, which JSON's cannot
             options["class_weight"] = [[plain(k), w] for k, w in weights.items()]
-        config = {
-            "options": options,
-            "kind": self._kind,
-            "inputs": self._inputs,
-            "settled": self._settled,
-            "tokens": self._tokens_config(),
-            "target": self._target_config(),
-            "comparison": [row.row() for row in getattr(self, "comparison", [])],
-            "verdict": getattr(self, "verdict", None),
-        }
-        folder_.write(folder, self.format, config, network.state_dict())
+        return options
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Read a model folder.
+    def _understood(cls, options: dict[str, Any]) -> dict[str, Any]:
+        options = super()._understood(options)
+        weights = options.get("class_weight")
+        return options | ({"class_weight": dict(weights)} if isinstance(weights, list) else {})
 
-        Raises:
-            ModelFolderError: the folder is missing, damaged, or not one of this model.
-        """
-        config, tensors = folder_.read(folder, cls.format, _FIELDS)
-        try:
-            options = dict(config["options"])
-            if isinstance(options["hidden_size"], list):
-                options["hidden_size"] = tuple(options["hidden_size"])
-            if isinstance(options.get("class_weight"), list):
-                options["class_weight"] = dict(options["class_weight"])
-            model = cls(**options)
-            model._kind = config["kind"]
-            model._restore_tokens(config["tokens"])
-            model._settled = config["settled"]
-            model._restore_target(config["target"])
-            network = model._build(config["inputs"])
-            network.load_state_dict(tensors)
-        except (TypeError, KeyError, ValueError, RuntimeError) as error:
-            raise folder_.does_not_fit(folder, error) from error
-        model._network = network.eval()
-        model.comparison = [
-            Scored(row.pop("model"), seconds=row.pop("seconds"), recurrent=row.pop("recurrent"),
-                   scores=row)
-            for row in config.get("comparison", [])
-        ]  # fmt: skip
-        model.verdict = config.get("verdict") or ""
-        return model
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "kind": self._kind, "inputs": self._inputs, "settled": self._settled,
+            "tokens": self._tokens_config(), "target": self._target_config(),
+        }  # fmt: skip
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return self._network is not None
+    def _restore(self, facts: dict[str, Any]) -> Any:
+        self._kind, self._settled = facts["kind"], facts["settled"]
+        self._restore_tokens(facts["tokens"])
+        self._restore_target(facts["target"])
+        return self._build(facts["inputs"])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -249,13 +187,6 @@ class SequenceModel(SequenceTarget, Inspected, BaseEstimator):  # type: ignore[m
         given = self.get_params(deep=False)
         given.pop("loss", None)
         return SequenceOptions(**given)
-
-    def _keep(self, given: dict[str, Any]) -> None:
-        """Keep the options as attributes, as scikit-learn asks, and refuse bad ones at once."""
-        for name, value in given.items():
-            if name not in ("self", "__class__"):  # the caller's locals
-                setattr(self, name, value)
-        self._options()
 
     def _build(self, inputs: int) -> Any:
         o = self._options()
@@ -385,14 +316,6 @@ class SequenceModel(SequenceTarget, Inspected, BaseEstimator):  # type: ignore[m
                 (x, steps), _ = part.batch(torch.arange(len(index)))
                 found[index] = network(x, steps)
         return found
-
-    def _fitted(self) -> Any:
-        if self._network is None:
-            raise SequenceNotFittedError(
-                f"The {type(self).__name__} is not fitted yet.\n"
-                f"  Call fit(...) first, or {type(self).__name__}.load(...)."
-            )
-        return self._network
 
 
 _IN_WORDS = {

@@ -5,17 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import sklearn.exceptions
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recurnn.errors import NotFittedError
 from recurnn.models.sequence_comparison import Scored
 from recurnn.training.objective import Loss
-
-
-class SequenceNotFittedError(NotFittedError, sklearn.exceptions.NotFittedError):  # type: ignore[misc]
-    """There is no model yet: recurnn's error and scikit-learn's in one."""
 
 
 class SequenceTarget:

@@ -12,29 +12,39 @@ from torch import Tensor, nn
 from recurnn.nn.results import batch_first_of, is_recurrent
 from recurnn.training.carry import tensors
 
+GIVEN = ("the input", "the target", "the weight")
+"""How `first_bad` begins where the fault lies in what training was given."""
+
 
 class NonFiniteWarning(UserWarning):
     """An update was left out, because the loss or the gradient was not finite."""
 
 
 def first_bad(
-    module: nn.Module, inputs: Any, run: Callable[[], Tensor], random: Tensor | None = None
+    module: nn.Module,
+    inputs: Any,
+    target: Any,
+    run: Callable[[], Tensor],
+    random: Tensor | None = None,
 ) -> str:
     """Run a batch again and say what is not finite, the earliest first.
 
-    Looks at the inputs, the weights, what each layer says in the order in which they are run,
-    the loss, and the gradient of each weight, the last layer's first: the gradient flows from
-    there.
+    Looks at the inputs, the target, the weights, what each layer says in the order in which they
+    are run, the loss, and the gradient of each weight, the last layer's first: the gradient flows
+    from there.
 
     Args:
         module: the network.
         inputs: of the batch.
+        target: of the batch.
         run: computes the loss again.
         random: state of the random generator with which it was computed.
     """
     for number, tensor in enumerate(tensors(inputs)):
         if bad(tensor):
             return f"the input{f' {number}' if number else ''}{_at_step(tensor, 'batch')}"
+    if any(bad(tensor) for tensor in tensors(target)):
+        return "the target"
     for name, weight in module.named_parameters():
         if bad(weight):
             return f"the weight {name}, before this batch"

@@ -17,6 +17,7 @@ from recurnn.data import Streams
 from recurnn.errors import ConfigError, one_of
 from recurnn.training.evaluation import evaluation_feed
 from recurnn.training.feeds import Batches, Feed, Shuffled, Streamed
+from recurnn.training.given import check_given
 from recurnn.training.history import History, Watch
 from recurnn.training.logs import LogFile
 from recurnn.training.objective import LOSSES, Metric, Objective, Supervised, metrics_of
@@ -71,9 +72,11 @@ def fit(
 
     Raises:
         TrainingError: nothing to train, or the loss or the gradient is not finite.
-        ConfigError: options do not fit the data.
+        ConfigError: an argument is of another kind, or options do not fit the data.
+        DataError: there are no samples.
         CheckpointError: checkpoints that do not fit this run, or cannot be written.
     """
+    check_given(module, train, validation, plan, saves)
     processes = Processes(plan.precision)
     chosen = metrics_of(metrics if isinstance(metrics, Mapping) else tuple(metrics))
     _check(plan, train, validation, chosen, processes)

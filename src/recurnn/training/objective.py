@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recurnn.errors import one_of
+from recurnn.errors import ShapeError, one_of
 from recurnn.training import carry
 from recurnn.training.feeds import Batch
 
@@ -42,11 +42,25 @@ def accuracy(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return right.sum() / real.sum().clamp(min=1), real.sum()
 
 
+def alike(loss: Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    """A loss of each number and its target, which must have one shape: none is repeated."""
+
+    def checked(output: Tensor, target: Tensor) -> Tensor:
+        if output.shape != target.shape:
+            raise ShapeError(
+                "The output and the target differ in shape.\n"
+                f"  The network says {list(output.shape)}; the target is {list(target.shape)}."
+            )
+        return loss(output, target)
+
+    return checked
+
+
 LOSSES: dict[str, Loss] = {
-    "mse": F.mse_loss,
-    "mae": F.l1_loss,
+    "mse": alike(F.mse_loss),
+    "mae": alike(F.l1_loss),
     "cross_entropy": cross_entropy,
-    "binary_cross_entropy": F.binary_cross_entropy_with_logits,
+    "binary_cross_entropy": alike(F.binary_cross_entropy_with_logits),
 }
 
 
@@ -65,8 +79,8 @@ class Metric:
 
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(accuracy, highest=True),
-    "mse": Metric(F.mse_loss),
-    "mae": Metric(F.l1_loss),
+    "mse": Metric(LOSSES["mse"]),
+    "mae": Metric(LOSSES["mae"]),
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from recurnn.errors import ConfigError, one_of
+from recurnn.errors import ConfigError, KindError, one_of
 from recurnn.training.averaging import Averaging
 from recurnn.training.clipping import Clip
 from recurnn.training.history import TrainingError
@@ -128,6 +128,12 @@ class Plan:
             ("non_finite", NON_FINITE),
         ):
             value = getattr(self, what)
+            if isinstance(value, torch.optim.Optimizer):
+                raise KindError(
+                    f"optimizer is a {type(value).__name__} that was made already.\n"
+                    "  Expected its name, or a function of the weights: "
+                    f"lambda weights: {type(value).__name__}(weights, lr=0.1)."
+                )
             named = what in ("precision", "non_finite") or not callable(value)
             if named and value not in known:
                 raise one_of(what, value, known)
@@ -178,7 +184,7 @@ class Plan:
                 "none of them requires a gradient."
             )
         if not isinstance(self.optimizer, str):
-            return self.optimizer(weights)
+            return _holding(self.optimizer(weights), weights)
         try:
             return OPTIMIZERS[self.optimizer](
                 weights, lr=self.learning_rate, **self.optimizer_options
@@ -201,3 +207,19 @@ class Plan:
                 named = getattr(kind, "__qualname__", None)
                 plain[name] = repr(kind) if named is None else f"{kind.__module__}.{named}"
         return plain
+
+
+def _holding(optimizer: Any, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """What a user's function made, if it changes weights of the network."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise KindError(
+            f"optimizer returned a {type(optimizer).__name__}.\n"
+            "  Expected a function of the weights that returns a torch.optim.Optimizer."
+        )
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if held.isdisjoint(id(p) for p in weights):
+        raise ConfigError(
+            "optimizer holds none of the network's weights.\n"
+            "  Make it of the weights that the function is called with."
+        )
+    return optimizer

@@ -202,6 +202,8 @@ class Run:
             found = measure(
                 self.module, self.validation, self.objective, self.metrics, self.processes
             )
+            if not math.isfinite(found["loss"]):
+                self._not_validated(found["loss"])
         best = self._is_best(found)
         if best:
             self.history.best = self.epoch
@@ -261,7 +263,7 @@ class Run:
             with self.processes.autocast():
                 return self.objective(self.module, batch, state).loss
 
-        what = finite.first_bad(self.module, batch.inputs, again, random)
+        what = finite.first_bad(self.module, batch.inputs, batch.target, again, random)
         rate = plan.learning_rate
         clip = "" if plan.clipping().kinds else ", or clip the gradient (clip=1.0)"
         kind = "the loss is no longer a number" if not math.isfinite(loss) else (
@@ -274,11 +276,23 @@ class Run:
             f"  The first that is not finite: {what}.\n"
         )
         if plan.non_finite == "raise":
+            if what.startswith(finite.GIVEN):
+                raise TrainingError(f"{text}  Look at the data and at the weights to begin with.")
             raise TrainingError(
                 f"{text}  Try a smaller learning rate (learning_rate={rate / 10:g}){clip}; check "
                 "that the data are scaled."
             )
         finite.warn(f"{text}  This update is left out, and training goes on.")
+
+    def _not_validated(self, loss: float) -> None:
+        """Say that an epoch cannot be judged; raise, if that was asked for."""
+        text = (
+            f"{self.name}: the validation loss is {loss} after epoch {self.epoch}, though the "
+            "training was finite.\n  Look for NaN and infinity in the validation part."
+        )
+        if self.plan.non_finite == "raise":
+            raise TrainingError(text)
+        finite.warn(f"{text} An epoch without a loss is never the best.")
 
 
 def _named(plan: Plan) -> str:

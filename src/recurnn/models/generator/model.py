@@ -15,12 +15,12 @@ from recurnn.baselines.one_to_many import MeanTrajectory, NgramByClass
 from recurnn.data.pairs_points import PointTargets, TokenTargets, are_points, as_points
 from recurnn.data.pairs_tokens import as_texts, config_of, encoded, fit_unit, unit_from, unit_of
 from recurnn.data.text import Tokenizer
-from recurnn.errors import DataError, NotFittedError, ShapeError
+from recurnn.errors import DataError, ShapeError
+from recurnn.models.estimator import Estimator
 from recurnn.models.generator.conditions import Conditions, as_conditions
 from recurnn.models.generator.drawing import draw_points, draw_tokens
 from recurnn.models.generator.network import PointTeller, TokenTeller
 from recurnn.models.generator.options import GeneratorOptions, check_temperature
-from recurnn.models.seq2seq.estimator import Estimator
 from recurnn.models.sequence_comparison import Scored, mean_loss, verdict
 from recurnn.models.sequence_preparation import batch_size, parts_of
 from recurnn.training import Saves, Supervised, Watch, fit
@@ -78,7 +78,6 @@ class SequenceGenerator(Estimator):
 
     _network: Network | None = None
     _unit: Tokenizer | None = None
-    _seen: tuple[NDArray[Any], list[Any]] | None = None
 
     def __init__(
         self,
@@ -209,15 +208,11 @@ class SequenceGenerator(Estimator):
         values, targets = self._again(X, y)
         rows = [self._row(values, targets)]
         if baselines:
-            if self._seen is None:
-                raise NotFittedError(
-                    "compare: a loaded model has no data to train baselines on.\n"
-                    "  Call it after fit(), or with baselines=False."
-                )
-            given, held = self._forms(self._seen[1]), self._forms(targets)
+            conditions, seen = self._fitted_on()
+            given, held = self._forms(seen), self._forms(targets)
             for baseline in self._baselines():
                 began = time.perf_counter()
-                baseline.fit(self._seen[0], given)
+                baseline.fit(conditions, given)
                 seconds = time.perf_counter() - began
                 nats = baseline.nats(values, held)
                 rows.append(self._scored(baseline.name, nats, targets, seconds))

@@ -22,9 +22,9 @@ from recurnn.data.pairs_tokens import (
     unit_of,
 )
 from recurnn.data.text import Tokenizer
-from recurnn.errors import DataError, NotFittedError, ShapeError
+from recurnn.errors import DataError, ShapeError
+from recurnn.models.estimator import Estimator
 from recurnn.models.seq2seq.decoding import Attended, attended, decoded
-from recurnn.models.seq2seq.estimator import Estimator
 from recurnn.models.seq2seq.network import Seq2SeqNetwork, network
 from recurnn.models.seq2seq.options import Seq2SeqOptions
 from recurnn.models.seq2seq.sampling import Rising
@@ -96,7 +96,6 @@ class Seq2Seq(Estimator):
 
     _network: Seq2SeqNetwork | None = None
     _units: tuple[Tokenizer, Tokenizer]
-    _seen: tuple[list[Text], list[Text]] | None = None
 
     def __init__(
         self,
@@ -265,12 +264,8 @@ class Seq2Seq(Estimator):
         Raises:
             NotFittedError: the model was loaded: there is nothing to train them on.
         """
-        if self._seen is None:
-            raise NotFittedError(
-                "compare: a loaded model has no data to train baselines on.\n"
-                "  Call it after fit(), or with baselines=False."
-            )
-        tokens, targets = self.cut(self._seen[0]), self._seen[1]
+        sources, targets = self._fitted_on()
+        tokens = self.cut(sources)
         return {
             FREQUENT: MostFrequent().fit(tokens, targets), NEAREST: Nearest().fit(tokens, targets)
         }  # fmt: skip

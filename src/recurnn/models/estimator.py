@@ -1,10 +1,11 @@
-"""What models of pairs have in common: scikit-learn's interface, and the model folder."""
+"""What the models that learn from sequences share: scikit-learn's manners, the model folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Self
 
+import sklearn.exceptions
 from sklearn.base import BaseEstimator
 from torch import nn
 
@@ -16,8 +17,12 @@ from recurnn.training import History
 _FIELDS = ("options", "facts")
 
 
+class EstimatorNotFittedError(NotFittedError, sklearn.exceptions.NotFittedError):  # type: ignore[misc]
+    """There is no model yet: recurnn's error and scikit-learn's in one."""
+
+
 class Estimator(BaseEstimator):  # type: ignore[misc]
-    """Base of `Seq2Seq` and `SequenceGenerator`.
+    """Base of all models that scikit-learn's tools take.
 
     Attributes:
         history: losses of every epoch of the last training.
@@ -31,6 +36,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     verdict: str
 
     _network: Any = None
+    _seen: Any = None  # what `fit` was given: inputs and what belongs to each
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the model folder: `model.safetensors` and `config.json`.
@@ -50,7 +56,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def write_to(self, folder: Path) -> None:
         """Write the model's two files into a folder that exists."""
         config = {
-            "options": self.get_params(deep=False),
+            "options": self._told(),
             "facts": self._facts(),
             "comparison": [row.row() for row in getattr(self, "comparison", [])],
             "verdict": getattr(self, "verdict", None),
@@ -66,10 +72,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         """
         config, tensors = folder_.read(folder, cls.format, _FIELDS)
         try:
-            options = dict(config["options"])
-            if isinstance(options["hidden_size"], list):
-                options["hidden_size"] = tuple(options["hidden_size"])
-            model = cls(**options)
+            model = cls(**cls._understood(config["options"]))
             module = model._restore(config["facts"])
             module.load_state_dict(tensors)
         except (TypeError, KeyError, ValueError, RuntimeError, DataError) as error:
@@ -85,6 +88,17 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._network is not None
+
+    def _told(self) -> dict[str, Any]:
+        """The options as JSON has them."""
+        found: dict[str, Any] = self.get_params(deep=False)
+        return found
+
+    @classmethod
+    def _understood(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Options from JSON, which has no tuples."""
+        sizes = options["hidden_size"]
+        return options | ({"hidden_size": tuple(sizes)} if isinstance(sizes, list) else {})
 
     def _options(self) -> Any:
         """The options, checked."""
@@ -107,8 +121,17 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _fitted(self) -> Any:
         if self._network is None:
-            raise NotFittedError(
+            raise EstimatorNotFittedError(
                 f"The {type(self).__name__} is not fitted yet.\n"
                 f"  Call fit(...) first, or {type(self).__name__}.load(...)."
             )
         return self._network
+
+    def _fitted_on(self) -> Any:
+        """What `fit` was given, for the baselines."""
+        if self._seen is None:
+            raise NotFittedError(
+                "compare: a loaded model has no data to train baselines on.\n"
+                "  Call it after fit(), or with baselines=False."
+            )
+        return self._seen
