@@ -7,30 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
-from recurnn.cli import app, main
+from commands import failing, run
 from recurnn.models import SequenceClassifier, SequenceRegressor
 from recurnn.models.sequence_loading import load_sequence_model
 
 FEW = ["--hidden-size", "4", "--epochs", "2"]
-
-
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, ["classify", *map(str, arguments)])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def failing(capsys, *arguments: object) -> str:
-    with pytest.raises(SystemExit) as caught:
-        main(["classify", *map(str, arguments)])
-    assert caught.value.code == 2
-    text = capsys.readouterr().err
-    assert "Traceback" not in text
-    return text
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +32,7 @@ def texts(tmp_path_factory) -> Path:
 def trained(texts, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("models") / "m"
     more = ["--learning-rate", "0.05", "--epochs", "8", "--hidden-size", "4"]
-    out.with_suffix(".log").write_text(run("train", texts, "--out", out, *more))
+    out.with_suffix(".log").write_text(run("classify", "train", texts, "--out", out, *more))
     return out
 
 
@@ -83,9 +65,11 @@ def test_eval_and_predict_agree_with_the_model(trained, texts, tmp_path):
     assert isinstance(model, SequenceClassifier)
     rows = [line.split("\t") for line in texts.read_text().splitlines()]
     x, y = [r[0] for r in rows], [r[1] for r in rows]
-    assert f"{model.score(x, y):.1%}" in run("eval", trained, texts)
+    assert f"{model.score(x, y):.1%}" in run("classify", "eval", trained, texts)
     out = tmp_path / "p.csv"
-    assert "Wrote 60 rows" in run("predict", trained, texts, "--probabilities", "--out", out)
+    assert "Wrote 60 rows" in run(
+        "classify", "predict", trained, texts, "--probabilities", "--out", out
+    )
     told = pd.read_csv(out)
     assert told.predicted.tolist() == model.predict(x).tolist()
     assert told.true.tolist() == y
@@ -93,7 +77,7 @@ def test_eval_and_predict_agree_with_the_model(trained, texts, tmp_path):
     np.testing.assert_allclose(told.probability, model.predict_proba(x).max(1), rtol=1e-6)
     bare = tmp_path / "bare.txt"
     bare.write_text("abab\ncdcd\n")
-    printed = run("predict", trained, bare)
+    printed = run("classify", "predict", trained, bare)
     assert printed.splitlines()[0] == "at,predicted,probability"
     assert [line.split(",")[:2] for line in printed.splitlines()[1:]] == [
         ["line 1", str(model.predict(["abab"])[0])], ["line 2", str(model.predict(["cdcd"])[0])],
@@ -101,7 +85,7 @@ def test_eval_and_predict_agree_with_the_model(trained, texts, tmp_path):
 
 
 def test_a_file_of_its_own_to_test_on(texts, tmp_path):
-    printed = run("train", texts, "--test", texts, "--out", tmp_path / "m", *FEW)
+    printed = run("classify", "train", texts, "--test", texts, "--out", tmp_path / "m", *FEW)
     assert "60 sequences to train, 60 to test" in printed
 
 
@@ -113,13 +97,15 @@ def test_archives_with_parts_and_conditions(tmp_path):
     )  # fmt: skip
     out = tmp_path / "m"
     assert "20 sequences to train, 6 to test" in run(
-        "train", tmp_path / "a.npz", "--out", out, *FEW
+        "classify", "train", tmp_path / "a.npz", "--out", out, *FEW
     )
-    assert "Test part, 6 sequences" in run("eval", out, tmp_path / "a.npz")
-    assert "Test part, 20 sequences" in run("eval", out, tmp_path / "a.npz", "--part", "train")
-    assert len(run("predict", out, tmp_path / "a.npz").splitlines()) == 1 + 26
+    assert "Test part, 6 sequences" in run("classify", "eval", out, tmp_path / "a.npz")
+    assert "Test part, 20 sequences" in run(
+        "classify", "eval", out, tmp_path / "a.npz", "--part", "train"
+    )
+    assert len(run("classify", "predict", out, tmp_path / "a.npz").splitlines()) == 1 + 26
     np.savez(tmp_path / "b.npz", x=random.normal(size=(20, 5)), digit=[0, 1] * 10, take=range(20))
-    printed = run(
+    printed = run("classify",
         "train", tmp_path / "b.npz", "--label", "digit", "--test", "take<4", "--out", out,
         "--overwrite", *FEW,
     )  # fmt: skip
@@ -132,7 +118,7 @@ def test_numbers_are_learned_as_numbers(tmp_path):
     frame["target"] = frame[["a", "b"]].sum(axis=1)
     frame.to_csv(tmp_path / "n.csv", index=False)
     out = tmp_path / "m"
-    printed = run("train", tmp_path / "n.csv", "--out", out, *FEW)
+    printed = run("classify", "train", tmp_path / "n.csv", "--out", out, *FEW)
     assert "the label holds numbers: they are learned as such" in printed
     assert "ridge regression, resampled" in printed
     assert "R²" in printed
@@ -147,7 +133,9 @@ def test_numbers_are_learned_as_numbers(tmp_path):
 
 
 def test_without_a_file_it_learns_digits(tmp_path):
-    printed = run("train", "--out", tmp_path / "m", "--hidden-size", "4", "--epochs", "0")
+    printed = run(
+        "classify", "train", "--out", tmp_path / "m", "--hidden-size", "4", "--epochs", "0"
+    )
     assert "1,797 handwritten digits" in printed
     assert "10 classes, 0, 1, 2, 3, 4, …" in printed
 
@@ -155,41 +143,41 @@ def test_without_a_file_it_learns_digits(tmp_path):
 def test_errors_name_the_line_and_leave_nothing(texts, trained, tmp_path, capsys):
     bad = tmp_path / "bad.tsv"
     bad.write_text(texts.read_text() + "abc\tnew\n")
-    assert failing(capsys, "eval", trained, bad) == (
+    assert failing(capsys, "classify", "eval", trained, bad) == (
         f"error: {bad}: the sequence at line 61 has the class 'new', which the training part "
         "has not.\n  It has: low, up.\n"
     )
     csv = tmp_path / "nan.csv"
     csv.write_text("1,2,3,a\n1,,3,b\n1,2,4,a\n1,2,3,b\n")
     out = tmp_path / "never"
-    assert failing(capsys, "train", csv, "--test", "2", "--out", out).startswith(
+    assert failing(capsys, "classify", "train", csv, "--test", "2", "--out", out).startswith(
         f"error: {csv}: the sequence at line 2 holds what is not a finite number.\n  Step 1"
     )
     assert not out.exists()
-    text = failing(capsys, "train", texts, "--max-length", "3", "--out", out)
+    text = failing(capsys, "classify", "train", texts, "--max-length", "3", "--out", out)
     assert "is too long.\n  It has 5 steps; max_length is 3." in text
     assert "line" in text
-    assert failing(capsys, "train", texts, "--out", trained).startswith(
+    assert failing(capsys, "classify", "train", texts, "--out", trained).startswith(
         f"error: {trained} already holds a model.\n"
     )
-    assert failing(capsys, "train", texts, "--pooling", "sum", "--out", out).startswith(
+    assert failing(capsys, "classify", "train", texts, "--pooling", "sum", "--out", out).startswith(
         "error: pooling: there is no 'sum'."
     )
     assert "expected a share between 0 and 1" in failing(
-        capsys, "train", texts, "--test", "100", "--out", out
+        capsys, "classify", "train", texts, "--test", "100", "--out", out
     )
     existing = tmp_path / "there.csv"
     existing.write_text("")
-    assert failing(capsys, "predict", trained, texts, "--out", existing).startswith(
+    assert failing(capsys, "classify", "predict", trained, texts, "--out", existing).startswith(
         f"error: {existing} exists."
     )
-    assert "is not a model folder" in failing(capsys, "eval", tmp_path, texts)
+    assert "is not a model folder" in failing(capsys, "classify", "eval", tmp_path, texts)
 
 
 def test_parts_that_cannot_be(tmp_path, capsys):
     np.savez(tmp_path / "a.npz", x=np.ones((4, 3)), y=[0, 1, 0, 1], take=[1, 2, 3, 4])
     assert failing(
-        capsys, "train", tmp_path / "a.npz", "--test", "take>9", "--out", tmp_path / "m"
+        capsys, "classify", "train", tmp_path / "a.npz", "--test", "take>9", "--out", tmp_path / "m"
     ) == (
         f"error: {tmp_path / 'a.npz'}: nothing would be tested on.\n  Of 4 sequences 0 are in the "
         "test part (tested on: take>9).\n"

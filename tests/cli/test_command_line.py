@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
+from commands import failing
+from commands import outcome as run
 from recurnn.cells import CELLS
-from recurnn.cli import app, main
 from recurnn.cli.cells import example, parameters_per_unit
 from recurnn.cli.progress import TrainingProgress
 from recurnn.cli.tables import comparison_table
@@ -31,23 +31,6 @@ def csv(tmp_path) -> Path:
     frame["kW"] = 20 + 3 * np.sin(2 * np.pi * t / 7) + noise
     frame.to_csv(tmp_path / "load.csv", index=False)
     return tmp_path / "load.csv"
-
-
-def run(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout
-
-
-def failing(capsys, *arguments: object) -> str:
-    """The standard error of a command that must end with status 2 and print no traceback."""
-    with pytest.raises(SystemExit) as caught:
-        main([str(a) for a in arguments])
-    assert caught.value.code == 2
-    text = capsys.readouterr().err
-    assert "Traceback" not in text
-    return text
 
 
 def test_forecast_then_predict(csv, tmp_path):

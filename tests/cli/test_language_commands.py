@@ -11,7 +11,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from recurnn.cli import app, main
+from commands import failing
+from commands import outcome as run
+from recurnn.cli import app
 from recurnn.cli.lm import progress
 from recurnn.cli.lm.options import reading, settings
 from recurnn.models import LanguageModel
@@ -27,22 +29,6 @@ def text(tmp_path_factory) -> Path:
     file = tmp_path_factory.mktemp("text") / "lines.txt"
     file.write_text(LINES * 60)
     return file
-
-
-def run(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout
-
-
-def failing(capsys, *arguments: object) -> str:
-    with pytest.raises(SystemExit) as caught:
-        main([str(a) for a in arguments])
-    assert caught.value.code == 2
-    found = capsys.readouterr().err
-    assert "Traceback" not in found
-    return found
 
 
 def train(text: Path, out: Path, *more: object) -> str:

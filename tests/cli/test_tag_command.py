@@ -7,29 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
-from recurnn.cli import app, main
+from commands import failing, run
 from recurnn.models import SequenceTagger
 
 FEW = ["--hidden-size", "6", "--embedding-size", "6", "--letter-size", "4", "--epochs", "3"]
-
-
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, ["tag", *map(str, arguments)])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def failing(capsys, *arguments: object) -> str:
-    with pytest.raises(SystemExit) as caught:
-        main(["tag", *map(str, arguments)])
-    assert caught.value.code == 2
-    text = capsys.readouterr().err
-    assert "Traceback" not in text
-    return text
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +25,9 @@ def conll(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def trained(conll, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("models") / "m"
-    printed = run("train", conll, "--label", "2", "--out", out, "--learning-rate", "0.05", *FEW)
+    printed = run(
+        "tag", "train", conll, "--label", "2", "--out", out, "--learning-rate", "0.05", *FEW
+    )
     out.with_suffix(".log").write_text(printed)
     return out
 
@@ -72,16 +56,16 @@ def test_eval_and_predict_agree_with_the_model(trained, conll, tmp_path):
     model = SequenceTagger.load(trained)
     x = [["the", "sea", "rises"], ["a", "rain"]] * 20
     y = [["DET", "NOUN", "VERB"], ["DET", "NOUN"]] * 20
-    assert f"{model.score(x, y):.1%}" in run("eval", trained, conll)
+    assert f"{model.score(x, y):.1%}" in run("tag", "eval", trained, conll)
     expected = "\n\n".join(
         "\n".join(f"{w}\t{t}" for w, t in zip(words, tags, strict=True))
         for words, tags in zip(x, model.predict(x), strict=True)
     )
-    assert run("predict", trained, conll).rstrip().endswith(expected)
+    assert run("tag", "predict", trained, conll).rstrip().endswith(expected)
     bare = tmp_path / "bare.txt"
     bare.write_text("the\nrain\n")
     out = tmp_path / "told.tsv"
-    assert "Wrote 1 sequences" in run("predict", trained, bare, "--out", out)
+    assert "Wrote 1 sequences" in run("tag", "predict", trained, bare, "--out", out)
     told = model.predict([["the", "rain"]])[0]
     assert out.read_text() == f"the\t{told[0]}\nrain\t{told[1]}\n"
 
@@ -93,10 +77,10 @@ def test_frames_and_a_file_of_its_own_to_test_on(tmp_path):
     frame["tag"] = np.where(frame.a > 0, "up", "down")
     file = tmp_path / "f.csv"
     frame.to_csv(file, index=False)
-    printed = run("train", file, "--test", file, "--out", tmp_path / "m", "--crf", *FEW)
+    printed = run("tag", "train", file, "--test", file, "--out", tmp_path / "m", "--crf", *FEW)
     for part in ("30 sequences to train, 30 to test", "2 channels", "window MLP", "(CRF)"):
         assert part in printed
-    first = run("predict", tmp_path / "m", file).split("\n\n")[0].splitlines()
+    first = run("tag", "predict", tmp_path / "m", file).split("\n\n")[0].splitlines()
     assert next(line.split("\t")[0] for line in first if "\t" in line) == (
         f"{np.float32(frame.a[0]):g} {np.float32(frame.b[0]):g}"
     )
@@ -105,18 +89,20 @@ def test_frames_and_a_file_of_its_own_to_test_on(tmp_path):
 def test_errors_name_the_line_and_leave_nothing(trained, conll, tmp_path, capsys):
     bad = tmp_path / "bad.tsv"
     bad.write_text("the\tDET\tD\n\nsea\tNEW\tN\n")
-    assert failing(capsys, "eval", trained, bad) == (
+    assert failing(capsys, "tag", "eval", trained, bad) == (
         f"error: {bad}: the sequence at line 3, step 1, has the tag 'NEW', which the model was not "
         "trained on.\n  It knows: DET, NOUN, VERB.\n"
     )
     out = tmp_path / "never"
     bad.write_text("the\tDET\tD\nsea\tN\n")
-    assert failing(capsys, "train", bad, "--out", out).startswith(
+    assert failing(capsys, "tag", "train", bad, "--out", out).startswith(
         f"error: {bad}: line 2 has 2 columns, line 1 has 3 columns.\n"
     )
-    assert "is too long" in failing(capsys, "train", conll, "--max-length", "2", "--out", out)
+    assert "is too long" in failing(
+        capsys, "tag", "train", conll, "--max-length", "2", "--out", out
+    )
     assert not out.exists()
-    assert failing(capsys, "train", conll, "--out", trained).startswith(
+    assert failing(capsys, "tag", "train", conll, "--out", trained).startswith(
         f"error: {trained} already holds a model."
     )
 
@@ -125,6 +111,6 @@ def test_a_tag_of_the_test_part_alone_counts_as_wrong(conll, tmp_path):
     other = tmp_path / "other.tsv"
     other.write_text("the\tDET\tD\nsea\tNEW\tN\n")
     out = tmp_path / "m"
-    printed = run("train", conll, "--label", "2", "--test", other, "--out", out, *FEW)
+    printed = run("tag", "train", conll, "--label", "2", "--test", other, "--out", out, *FEW)
     assert "- tags of the test part alone, which count as wrong: NEW" in printed
     assert pd.read_csv(out / "confusion.csv", index_col=0).loc["NEW"].sum() == 1

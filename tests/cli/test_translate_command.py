@@ -7,27 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
-from recurnn.cli import app, main
+from commands import failing, run
 
 FEW = ["--hidden-size", "16", "--embedding-size", "8", "--epochs", "3", "--learning-rate", "0.02"]
-
-
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
-    if result.exception is not None:
-        raise result.exception
-    return result.stdout
-
-
-def failing(capsys, *arguments: object) -> str:
-    with pytest.raises(SystemExit) as caught:
-        main([str(a) for a in arguments])
-    assert caught.value.code == 2
-    found = capsys.readouterr().err
-    assert "Traceback" not in found
-    return found
 
 
 @pytest.fixture(scope="module")

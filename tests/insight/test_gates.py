@@ -9,6 +9,7 @@ from torch import Tensor
 
 from problems import KINDS
 from recurnn import Subject, cells, insight, nn
+from recurnn.insight.gates import saturation
 from recurnn.insight.roles import roles_of
 
 # Read off the equations of each paper: what a unit keeps of its old state, everything else held.
@@ -60,6 +61,16 @@ def test_shut_open_and_horizon():
     assert counts.sum() == 5 * 30 * 4
     assert edges[counts.argmax()] <= f <= edges[counts.argmax() + 1]
     np.testing.assert_allclose(report["f"].over_time, f, rtol=1e-5)
+
+
+def test_the_monitors_saturation_is_the_share_of_the_planted_gates():
+    subject = planted()
+    lengths = torch.tensor([30, 12, 7, 30, 1])
+    with insight.Record(subject.module, gates=True) as record:
+        subject.module(subject.x, lengths=lengths)
+    (layer,) = record
+    # Of four units i is shut in one, o open in one, f between in all.
+    assert saturation(layer, ["i", "f", "o"]) == pytest.approx(1 / 6)
 
 
 def test_dead_and_still_units_are_told_apart():
