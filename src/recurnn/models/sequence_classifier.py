@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from recurnn.baselines.sequences import classifiers
 from recurnn.errors import DataError, nearest
 from recurnn.models.sequence_comparison import Scored
+from recurnn.models.sequence_inspected import Inspected
 from recurnn.models.sequence_model import SequenceModel
 from recurnn.models.sequence_preparation import checked, plain
 from recurnn.training import Saves, Watch
@@ -25,7 +26,7 @@ from recurnn.training.objective import Loss
 _MOST = 5  # classes named in a message
 
 
-class SequenceClassifier(ClassifierMixin, SequenceModel):  # type: ignore[misc]
+class SequenceClassifier(ClassifierMixin, Inspected, SequenceModel):  # type: ignore[misc]
     """Classifies sequences of numbers, texts or tokens, of any lengths, as scikit-learn does.
 
     Args:

@@ -47,7 +47,7 @@ class Scaled(nn.Module):
 
 
 class Inspected:
-    """What `SequenceModel` offers so that it can be looked into."""
+    """What a `SequenceModel` of one answer a sequence offers, so that it can be looked into."""
 
     def subject(self: Any, X: Any, y: Any, *, rows: int = 32, lag: int | None = None) -> Subject:
         """The network on some of these sequences, to be looked into by `recurnn.insight`.

@@ -18,7 +18,6 @@ from recurnn.errors import DataError, ShapeError
 from recurnn.models.estimator import Estimator
 from recurnn.models.options import NAMES
 from recurnn.models.sequence_comparison import Scored, mean_loss, verdict
-from recurnn.models.sequence_inspected import Inspected
 from recurnn.models.sequence_network import SequenceNetwork
 from recurnn.models.sequence_options import SequenceOptions
 from recurnn.models.sequence_preparation import (
@@ -35,7 +34,7 @@ from recurnn.training import Saves, Watch, fit
 from recurnn.training.feeds import Batches
 
 
-class SequenceModel(SequenceTarget, Inspected, Estimator):
+class SequenceModel(SequenceTarget, Estimator):
     """Base of `SequenceClassifier`, `SequenceRegressor` and `SequenceTagger`."""
 
     _settled: dict[str, Any]

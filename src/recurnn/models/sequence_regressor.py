@@ -14,13 +14,14 @@ from torch import Tensor
 from recurnn.baselines.sequences import regressors
 from recurnn.errors import DataError, ShapeError, one_of
 from recurnn.models.sequence_comparison import Scored
+from recurnn.models.sequence_inspected import Inspected
 from recurnn.models.sequence_model import SequenceModel
 from recurnn.training.objective import Loss
 
 LOSSES = ("mse", "mae")
 
 
-class SequenceRegressor(RegressorMixin, SequenceModel):  # type: ignore[misc]
+class SequenceRegressor(RegressorMixin, Inspected, SequenceModel):  # type: ignore[misc]
     """A number, or a vector of numbers, from a sequence; numbers are scaled while training.
 
     Args:
