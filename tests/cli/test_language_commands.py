@@ -242,3 +242,29 @@ def test_how_options_are_read():
     assert reading(["text"], None, " ", "line")["column"] == "text"
     assert progress.perplexity(0.0) == "1"
     assert progress.perplexity(1e9) == "∞"
+
+
+def test_ngrams_show_what_grows_with_n_and_what_each_writes(text):
+    status, printed = run("lm", "ngrams", text, "--documents", "line", "--unit", "words",
+                          "--order", "3", "--prompt", "Anna likes", "--length", "4")  # fmt: skip
+    assert status == 0
+    assert "Tokens (words): 648 counted; V = 10" in printed  # as `lm train` counts them
+    # One token follows each but two: "the", before sea and rain, and the beginning of a line.
+    distinct = re.findall(r"^ +(\d) +(\d+) +[\d.]+ +0\.0%", printed, re.M)
+    assert [n for n, _ in distinct] == ["1", "2", "3"]
+    assert int(distinct[0][1]) == 8  # Anna Ben likes the sea rain . <end>
+    assert "N = 3: 'Anna likes the sea.'" in printed.replace("rain.", "sea.")
+    assert max(len(line) for line in printed.splitlines() if "─" in line) <= 80
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--order", "0"], "order is 0"),
+        (["--order", "21"], "from 1 to 20 tokens"),
+        (["--unit", "word"], "Did you mean 'words'"),
+        (["--k", "-1"], "expected a number above 0"),
+    ],
+)
+def test_ngrams_of_no_sense_are_refused(text, capsys, options, message):
+    assert message in failing(capsys, "lm", "ngrams", text, *options)

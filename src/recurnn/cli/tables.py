@@ -88,6 +88,10 @@ def confusion_table(counts: pd.DataFrame) -> Table:
     return table
 
 
+# In eighty columns.
+_SHORT = {"maximum likelihood": "max. lik."}
+
+
 def ngram_table(rows: Sequence[NgramRow], *, unit: str) -> Table:
     """What grows with N, and the perplexity of each smoothing on the test part.
 
@@ -104,7 +108,8 @@ def ngram_table(rows: Sequence[NgramRow], *, unit: str) -> Table:
         pad_edge=False,
     )
     names = list(rows[0].scores)
-    for name in ("N", "distinct", "MB", "unseen", *names, "nats/char"):
+    short = [_SHORT.get(name, name) for name in names]
+    for name in ("N", "distinct", "MB", "unseen", *short, "nats/char"):
         table.add_column(name, justify="right", no_wrap=True)
     best = min(min(s.nats_per_character for s in row.scores.values()) for row in rows)
     for row in rows:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from recurnn.cli.lm import train, use
+from recurnn.cli.lm import ngrams, train, use
 
 app = typer.Typer(
-    help="Language models: train one on text, evaluate it, write with it, fill gaps.",
+    help="Language models: count n-grams, train a network, evaluate it, write with it, fill gaps.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+app.command("ngrams")(ngrams.ngrams)
 app.command("train")(train.train)
 app.command("eval")(use.evaluate)
 app.command("generate")(use.generate)
