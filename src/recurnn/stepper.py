@@ -19,7 +19,9 @@ BLOCK = 1 << 16  # bytes of outputs that are made at once
 Rows = Tensor | Sequence[int]
 
 
-def stepper(layer: nn.Module, batch_size: int = 1, *, engine: str = "auto") -> Stepper:
+def stepper(
+    layer: nn.Module, batch_size: int = 1, *, inputs: Tensor | None = None, engine: str = "auto"
+) -> Stepper:
     """Make a cell or a layer ready to take one step at a time, its state carried inside.
 
     The weights are laid out for the kernel now, once: after they have changed, call
@@ -30,6 +32,9 @@ def stepper(layer: nn.Module, batch_size: int = 1, *, engine: str = "auto") -> S
         layer: a cell, a `recurnn.nn.Recurrent`, or a drop-in `recurnn.nn.RNN`, `GRU` or `LSTM`
             with any number of layers and one direction.
         batch_size: B, the rows of every step.
+        inputs: every input that there will be, [V, I], for instance the embeddings of all tokens:
+            their products with the weights are made once, and a step is given numbers from 0 to
+            V − 1, int64 [B], in the place of x.
         engine: as in `recurnn.scan`; of a `Recurrent` made with another engine than ``"auto"``,
             that one counts.
 
@@ -49,13 +54,16 @@ def stepper(layer: nn.Module, batch_size: int = 1, *, engine: str = "auto") -> S
         >>> y.shape, step.state["h"].shape
         (torch.Size([2, 8]), torch.Size([2, 8]))
     """
-    return Stepper(layer, batch_size, engine=engine)
+    return Stepper(layer, batch_size, inputs=inputs, engine=engine)
 
 
 class Stepper:
     """A cell or a layer that takes one step a call; made by `recurnn.stepper`."""
 
-    def __init__(self, layer: nn.Module, batch_size: int = 1, *, engine: str = "auto") -> None:
+    def __init__(
+        self, layer: nn.Module, batch_size: int = 1, *, inputs: Tensor | None = None,
+        engine: str = "auto",
+    ) -> None:  # fmt: skip
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
             raise ConfigError(
                 f"stepper: batch_size is {batch_size!r}; expected a whole number of at least 1."
@@ -78,11 +86,15 @@ class Stepper:
             number = find_kernel(cell, x, engine, (cell.output,), bound)
             self._reference = self._reference or number is None
             if not self._reference and number is not None:
-                engines.append(Steps(number, _tensors(cell, weights), batch_size))
+                given = _tensors(cell, weights)
+                hoisted = inputs is not None and not engines
+                engines.append(Steps(number, given, batch_size, hoisted=hoisted))
         if self._reference:
             engines = [_ReferenceSteps(cell, weights, like, batch_size) for cell, weights in chain]
         self._engines = engines
         self._link()
+        self._inputs = None if inputs is None else self._checked(inputs)
+        self._tabulate(chain)
 
     def _link(self) -> None:
         """Lay the output of each layer where the next one reads its input."""
@@ -102,11 +114,18 @@ class Stepper:
             below.arrays[below.y] = above.arrays[above.x] = between.data_ptr()
             self._between.append(between)
 
+    def _tabulate(self, chain: Sequence[tuple[Cell, Bound | dict[str, Tensor]]]) -> None:
+        """Make the rows that a step reads where it is given the number of its input."""
+        self._table = self._inputs
+        if self._inputs is not None and not self._reference:
+            self._table = self._engines[0].products(self._inputs, _tensors(*chain[0]))
+
     def __call__(self, x: Tensor) -> Tensor:
         """One step.
 
         Args:
-            x: input, [B, I]; counts as detached.
+            x: input, [B, I]; counts as detached. Where the stepper has `inputs`, their numbers,
+                int64 [B].
 
         Returns:
             The output, [B, H]: a new tensor at each call. Some of them share one storage, so
@@ -115,13 +134,15 @@ class Stepper:
         Raises:
             ShapeError: x does not fit.
         """
-        if x.shape != self._size or x.dtype is not self._dtype or x.is_cpu is not self._on_cpu:
+        if self._table is not None:
+            x = self._looked_up(x)
+        elif x.shape != self._size or x.dtype is not self._dtype or x.is_cpu is not self._on_cpu:
             raise self._misfit(x)
         if self._reference:
             for engine in self._engines:
                 x = engine.step(x)
             return x
-        if self._wide or not x.is_contiguous():
+        if self._table is None and (self._wide or not x.is_contiguous()):
             x = x.to(self._like.dtype).contiguous()
         fresh = self._fresh or self._more()
         y, address = fresh.pop()
@@ -131,6 +152,34 @@ class Stepper:
         for run, call, arrays in self._calls:
             run(call, arrays)
         return y.to(self._dtype) if self._wide else y
+
+    def _looked_up(self, numbers: Tensor) -> Tensor:
+        """The rows of the table with these numbers."""
+        assert self._table is not None
+        B, V = self.batch_size, len(self._table)
+        if numbers.shape != (B,) or numbers.dtype is not torch.int64:
+            shown = f"{list(numbers.shape)} of {numbers.dtype}"
+        else:
+            try:
+                return self._table.index_select(0, numbers)
+            except (IndexError, RuntimeError):
+                shown = f"{numbers.tolist()}"
+        raise ShapeError(
+            f"stepper: the input does not fit.\n  x is {shown}; expected [B] = [{B}] of "
+            f"torch.int64, from 0 to V − 1 = {V - 1}, because the stepper was made with the inputs "
+            "to choose from."
+        )
+
+    def _checked(self, inputs: Tensor) -> Tensor:
+        """The inputs to choose from, as they are now."""
+        size = self._size[1]
+        if inputs.dim() != 2 or inputs.shape[1] != size or inputs.dtype is not self._dtype:
+            raise ShapeError(
+                f"stepper: the inputs do not fit.\n  inputs is {list(inputs.shape)} of "
+                f"{inputs.dtype}; expected [V, I] with I = {size}, of {self._dtype}, because the "
+                f"{type(self.layer).__name__} has I = {size}."
+            )
+        return inputs.detach().to(self._like.device, copy=True)
 
     def _more(self) -> list[tuple[Tensor, int]]:
         """Outputs for some calls to come, each with its address."""
@@ -177,8 +226,10 @@ class Stepper:
 
     def refresh(self) -> None:
         """Take over weights that have changed since this was made; the states stay."""
-        for engine, (cell, weights) in zip(self._engines, _chain(self.layer), strict=True):
+        chain = _chain(self.layer)
+        for engine, (cell, weights) in zip(self._engines, chain, strict=True):
             engine.pack(_tensors(cell, weights))
+        self._tabulate(chain)
 
     def _chosen(self, rows: Rows | None) -> Any:
         if rows is None:

@@ -13,6 +13,7 @@ import recurnn
 from kernels import CPU, REFERENCE, tame
 from problems import KINDS, normal, states_of
 from recurnn import cells, nn
+from recurnn.errors import ShapeError
 from recurnn.scan import _say_once
 from tolerance import agree, identical
 
@@ -167,3 +168,57 @@ def test_without_a_kernel_it_is_said_once(caplog: pytest.LogCaptureFixture) -> N
     agree({"y": first}, {"y": REFERENCE(cell, torch.ones(1, 1, 3)).output[0]}, terms=3)
     with pytest.raises(recurnn.errors.EngineError):
         recurnn.stepper(cell, engine="cpu")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("engine", ["cpu", "reference"])
+@pytest.mark.parametrize("kind", ["lstm", "gru", "indrnn"])
+def test_steps_by_number_are_steps(kind: str, engine: str, dtype: torch.dtype) -> None:
+    """Of inputs that are known beforehand, what a step makes of them alone is made once."""
+    cell = KINDS[kind].make(I, H, dtype=dtype)
+    inputs = normal(7, I, seed=1, dtype=dtype).detach()
+    layer = nn.Recurrent(cell)
+    plain = recurnn.stepper(layer, B, engine=engine)
+    tabled = recurnn.stepper(layer, B, inputs=inputs, engine=engine)
+    numbers = torch.randint(7, (T, B), generator=torch.Generator().manual_seed(2))
+    given = inputs.clone()
+    inputs.zero_()  # they count as they were
+    for _ in range(2):
+        for row in numbers:
+            identical({"y": tabled(row)}, {"y": plain(given[row])})
+        with torch.no_grad():
+            for weight in cell.parameters():
+                weight.mul_(0.5)
+        plain.refresh()
+        tabled.refresh()
+
+
+def test_inputs_by_number_belong_to_the_first_layer() -> None:
+    layer = nn.GRU(I, H, num_layers=2)
+    inputs, numbers = (
+        normal(7, I, seed=1, dtype=torch.float32).detach(),
+        torch.tensor([[3], [0], [6]]),
+    )
+    tabled = recurnn.stepper(layer, 1, inputs=inputs)
+    want = layer(inputs[numbers])[0].detach()
+    agree({"y": torch.stack([tabled(row) for row in numbers])}, {"y": want}, terms=3 * 2 * H)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        (torch.tensor([1, 7]), r"x is \[1, 7\]; expected \[B\] = \[2\] of torch.int64, from 0"),
+        (torch.tensor([1, -1]), r"x is \[1, -1\]; expected"),
+        (torch.tensor([1]), r"x is \[1\] of torch.int64; expected \[B\] = \[2\]"),
+        (torch.tensor([1.0, 2.0]), r"x is \[2\] of torch.float32; expected"),
+    ],
+)
+def test_numbers_that_do_not_fit(numbers: Tensor, message: str) -> None:
+    tabled = recurnn.stepper(cells.Elman(I, H), 2, inputs=normal(7, I, seed=1, dtype=torch.float32))
+    with pytest.raises(ShapeError, match=message):
+        tabled(numbers)
+
+
+def test_inputs_that_do_not_fit() -> None:
+    with pytest.raises(ShapeError, match=r"inputs is \[7, 4\].*with I = 5"):
+        recurnn.stepper(cells.Elman(I, H), 2, inputs=normal(7, 4, seed=1))

@@ -42,6 +42,7 @@ struct Call {
     int descending, reverse, threads, may_go_alone, pool, split_units, chunk, outer_depth, wants_x;
     int restarts;  // backward: whether a gradient is wanted of the states that resets start from
     int packed;  // the scratch still holds the weights that an earlier call has laid out in it
+    int made;    // the products with the input are given
 };
 
 constexpr int MOST_VECTORS = 64;

@@ -141,7 +141,7 @@ class Kernel:
         """
         build = Builder(
             self.plans[kind], self.emitted[kind], sizes, self.lanes, self.outer_width, shape,
-            binding, self.arrays(kind, binding.tensors),
+            binding, [*self.arrays(kind, binding.tensors), *(["hoisted"] if shape.hoisted else [])],
         )  # fmt: skip
         if kind == "backward":
             return backward_layout(build, shapes, self.back)

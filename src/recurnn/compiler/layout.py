@@ -295,7 +295,10 @@ def forward_layout(build: Builder, shapes: Mapping[str, tuple[int, ...]]) -> Lay
     assert s.strides[0] is not None
     build.given("x", "x", s.strides[0])
     build.inputs()
-    build.ring("hoisted", room, chunk)
+    if s.hoisted:
+        build.whole("hoisted", "hoisted", room)
+    else:
+        build.ring("hoisted", room, chunk)
     back = 1 if s.reverse else -1
     for given, (k, width) in zip(s.starts, plan.last.items(), strict=True):
         n, first = sizes[width], f"start {k}" if given else ""

@@ -193,7 +193,7 @@ static void work(void* with, Team& team, int member) {
     for (int64_t k0 = 0; k0 < call.T_; k0 += call.chunk) {
         int64_t k1 = k0 + call.chunk < call.T_ ? k0 + call.chunk : call.T_;
         if constexpr (K::hoists) {
-            if (!idle) K::hoist(c, rows.many, rows.list(k0, k1, K::hoist_streams), part, parts);
+            if (!idle && !call.made) K::hoist(c, rows.many, rows.list(k0, k1, K::hoist_streams), part, parts);
             if (!idle) together->meet();
             go_alone_if_late();
         }

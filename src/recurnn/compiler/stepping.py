@@ -23,20 +23,27 @@ class Steps:
         number: of the compiled cell, from `prepare`.
         weights: the tensors of the binding.
         B: rows.
+        hoisted: whether at ``x`` the products with the input are given, in rows of `room`, and
+            not the input: see `products`.
 
     Attributes:
         states: each state, [B, its size], by name.
+        room: how many elements the products of one row take.
     """
 
-    def __init__(self, number: int, weights: Sequence[Tensor], B: int) -> None:
-        c = compiled(number)
+    def __init__(
+        self, number: int, weights: Sequence[Tensor], B: int, *, hoisted: bool = False
+    ) -> None:
+        self._number, c = number, compiled(number)
         like, n = weights[0].detach().to(c.kernel.real), c.cell.input_size
         shape = Shape(
             1, B, ((B * n, n),), (True,) * len(c.states), lengths=False, reset=False,
-            reverse=False, threads=torch.get_num_threads(),
+            reverse=False, threads=torch.get_num_threads(), hoisted=hoisted,
         )  # fmt: skip
         layout = c.kernel.layout("inference", c.cell.sizes, c.shapes, shape, c.binding)
         names = array_names(c.states, c.inputs, c.wanted, c.binding.tensors, keep=False)
+        names += ["hoisted"] if hoisted else []
+        self.room = c.kernel.room("inference", "hoisted", c.cell.sizes)
         self.x, self.y = names.index("x"), names.index(f"new {c.cell.output}")
         self.states = {k: like.new_zeros(B, w) for k, w in zip(c.states, c.widths, strict=True)}
         self._layout, self._names = layout, names
@@ -50,6 +57,8 @@ class Steps:
         # The layout's own structure lays the weights out, and makes no step.
         self._step = Call.from_buffer_copy(layout.call)
         self._step.packed, layout.call.T = 1, 0
+        if hoisted:
+            self.x, self._step.made = names.index("hoisted"), 1
         share_pool(self._step)
         self.call = ctypes.addressof(self._step)
         self.pack(weights)
@@ -68,3 +77,23 @@ class Steps:
             held.append(torch.empty_like(s))
             arrays[self._names.index(f"last {k}")] = held[-1].data_ptr()
         self.run(self._layout.address, arrays)
+
+    def products(self, inputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """What a step has to compute of each of these inputs alone, once and for all.
+
+        Args:
+            inputs: [V, I].
+            weights: the tensors of the binding.
+
+        Returns:
+            [V, room]: a row for each, to be given in the place of the input.
+        """
+        made = inputs.new_empty(len(inputs), self.room, dtype=self._scratch.dtype)
+        steps = Steps(self._number, weights, len(inputs), hoisted=True)
+        steps._step.made = 0
+        x = inputs.detach().to(made.dtype).contiguous()
+        y = made.new_empty(len(inputs), compiled(self._number).cell.output_size)
+        steps.arrays[steps._names.index("x")] = x.data_ptr()
+        steps.arrays[steps.x], steps.arrays[steps.y] = made.data_ptr(), y.data_ptr()
+        steps.run(steps.call, steps.arrays)
+        return made

@@ -50,7 +50,7 @@ class Call(ctypes.Structure):
         ("descending", I32), ("reverse", I32), ("threads", I32),
         ("may_go_alone", I32), ("pool", I32),
         ("split_units", I32), ("chunk", I32), ("outer_depth", I32), ("wants_x", I32),
-        ("restarts", I32), ("packed", I32),
+        ("restarts", I32), ("packed", I32), ("made", I32),
     )  # fmt: skip
 
 
@@ -71,6 +71,7 @@ class Shape(NamedTuple):
         inputs: strides of step and row, of each input beside x.
         restarts: whether the states that resets start from are given.
         spans: into how many spans of time every row is cut, which run as rows.
+        hoisted: whether the products with the input lie in an array of the caller's.
     """
 
     T: int
@@ -86,6 +87,7 @@ class Shape(NamedTuple):
     inputs: tuple[tuple[int, int], ...] = ()
     restarts: bool = False
     spans: int = 1
+    hoisted: bool = False
 
     @property
     def steps(self) -> int:

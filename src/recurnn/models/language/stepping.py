@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from recurnn.models.language.network import LeftNetwork, States
 from recurnn.stepper import Stepper
+
+# Tokens, at most, whose part of the first layer is computed beforehand.
+_FEW = 2048
 
 
 class Writer:
@@ -27,12 +31,19 @@ class Writer:
 
     def __init__(self, network: LeftNetwork, rows: int) -> None:
         self.network, self.rows = network, rows
+        self._tabled = network.tokens.embedding.num_embeddings <= _FEW
         layers = list(network.reader.layers)
         # A stepper has no zoneout, which is there at evaluation too.
         self._steppers = None if any(layer.zoneout for layer in layers) else [
-            Stepper(layer, rows) for layer in layers
+            Stepper(layer, rows, inputs=self._embeddings() if k == 0 else None)
+            for k, layer in enumerate(layers)
         ]  # fmt: skip
         self._states: States | None = None
+
+    def _embeddings(self) -> Tensor | None:
+        """The embeddings of all tokens, [V, E], where they are few."""
+        tokens = self.network.tokens
+        return tokens.embed(torch.arange(tokens.embedding.num_embeddings)) if self._tabled else None
 
     def read(self, ids: Tensor) -> Tensor:
         """Read a beginning [T, 1], the same in all rows, from zero states; log p [B, V]."""
@@ -42,10 +53,11 @@ class Writer:
 
     def step(self, ids: Tensor) -> Tensor:
         """Read a token in each row, [B]; log p of the next ones, [B, V]."""
-        x = self.network.tokens.embed(ids)
         if self._steppers is None:
+            x = self.network.tokens.embed(ids)
             h, self._states = self.network.reader(x[None], self._states)
             return self.network.log_probabilities(h[0])
+        x = ids if self._tabled else self.network.tokens.embed(ids)
         for step in self._steppers:
             x = step(x)
         return self.network.log_probabilities(x)
