@@ -39,6 +39,7 @@ def fit(
     objective: Objective | None = None,
     metrics: Mapping[str, Metric] | Sequence[str] = (),
     saves: Saves | None = None,
+    log: str | Path | None = None,
 ) -> History:
     """Train a network and leave it with its best weights, in evaluation mode.
 
@@ -64,8 +65,10 @@ def fit(
         watch: is told of every update and epoch; one, or several.
         objective: from a batch to what is minimised, instead of ``plan.loss``.
         metrics: measured on the validation part: names, or `Metric` by name.
-        saves: where checkpoints and the log (``log.csv``, a row an epoch) go, and whether to go
-            on from a checkpoint.
+        saves: where checkpoints go, and whether to go on from one; a log lies there too
+            (``log.csv``).
+        log: file of a log, ``.csv`` or ``.jsonl``: a row an epoch, as training goes. For a row of
+            every so many updates, give a `LogFile` as a `watch`.
 
     Returns:
         Losses and times of every epoch, and which one was kept.
@@ -88,7 +91,7 @@ def fit(
         None if validation is None else evaluation_feed(validation),
         plan,
         name,
-        _watches(watch, saves),
+        _watches(watch, saves, log),
         objective or Supervised(LOSSES[plan.loss] if isinstance(plan.loss, str) else plan.loss),
         chosen,
         processes,
@@ -116,11 +119,15 @@ def fit(
     return run.history
 
 
-def _watches(watch: Watch | Sequence[Watch] | None, saves: Saves | None) -> list[Watch]:
-    """Those who are told; where there is a folder, a log is among them."""
+def _watches(
+    watch: Watch | Sequence[Watch] | None, saves: Saves | None, log: str | Path | None
+) -> list[Watch]:
+    """Those who are told; a log is among them where one is asked for, and in every folder."""
     given = [watch] if isinstance(watch, Watch) else list(watch or ())
-    log = [] if saves is None else [LogFile(Path(saves.folder) / "log.csv")]
-    return [*given, *log]
+    paths = [] if log is None else [log]
+    if saves is not None:
+        paths.append(Path(saves.folder) / "log.csv")
+    return [*given, *map(LogFile, paths)]
 
 
 def _train(run: Run, saving: Saving, signals: Signals) -> None:

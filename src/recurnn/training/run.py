@@ -173,6 +173,7 @@ class Run:
             {kind: share / updates for kind, share in totals.clipped.items()},
             totals.skipped,
             self.learning_rate,
+            self.history.updates,
         )
         self.history.epochs.append(epoch)
         self.batch, self.totals, self.state = 0, Totals(), None
