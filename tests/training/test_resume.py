@@ -316,6 +316,47 @@ def test_another_run_is_refused_and_the_field_named(other, title, field, tmp_pat
     )
 
 
+def of_groups(kind=torch.optim.Adam, **options):
+    """A function that makes an optimizer of two groups of weights, under a name of its own."""
+
+    def optimizer(weights):
+        return kind([{"params": weights[:2]}, {"params": weights[2:], "lr": 0.5}], **options)
+
+    return Plan(epochs=1, k1=50, optimizer=optimizer)
+
+
+@pytest.mark.parametrize(
+    ("plan", "field"),
+    [
+        (of_groups(lr=0.02), "lr of group 1 is 0.01 there and 0.02 here."),
+        (of_groups(lr=torch.tensor(0.25)), "lr of group 1 is 0.01 there and 0.25 here."),
+        (of_groups(lr=0.01, betas=(0.9, 0.99)),
+         "betas of group 1 is [0.9, 0.999] there and [0.9, 0.99] here."),
+        (of_groups(torch.optim.NAdam, lr=0.01), "kind is Adam there and NAdam here."),
+    ],
+)  # fmt: skip
+def test_another_setting_of_an_optimizer_of_ones_own_is_refused(plan, field, tmp_path):
+    net, train, _ = job("stream")
+    fit(net, train, None, of_groups(lr=0.01), saves=Saves(tmp_path))
+    net, train, _ = job("stream")
+    with pytest.raises(CheckpointError) as caught:
+        fit(net, train, None, plan, saves=Saves(tmp_path, resume=True))
+    assert str(caught.value) == (
+        f"{tmp_path} holds checkpoints of a run with another optimizer.\n  {field}\n"
+        "  Nothing was trained. Give what that run was given, or another folder."
+    )
+
+
+def test_the_same_optimizer_of_ones_own_goes_on_in_the_same_bits(tmp_path):
+    net, train, _ = job("stream")
+    fit(net, train, None, of_groups(lr=0.01))
+    expected = weights(net)
+    for watch in (StopAt(2), None):
+        net, train, _ = job("stream")
+        fit(net, train, None, of_groups(lr=0.01), watch=watch, saves=Saves(tmp_path, resume=True))
+    assert all(torch.equal(a, b) for a, b in zip(weights(net), expected, strict=True))
+
+
 def test_data_of_the_same_size_with_another_number_is_other_data(tmp_path):
     net, train, _ = job("stream")
     fit(net, train, None, Plan(epochs=1), saves=Saves(tmp_path))

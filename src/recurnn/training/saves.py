@@ -229,12 +229,34 @@ def _about(run: Run, data: Batches | Streams) -> dict[str, Any]:
             for k, v in run.module.state_dict().items()
         },
         "plan": json.loads(json.dumps(plan)),
+        "optimizer": json.loads(json.dumps(_settings(run.optimizer))),
         "data": {
             "kind": type(data).__name__,
             "size": data.length * data.lanes if isinstance(data, Streams) else len(data),
             "sample": _fingerprint(data),
         },
     }
+
+
+def _settings(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The settings of each group of weights, as the run begins with them.
+
+    A plan has a function of the user's by its name only, and what that function makes may have
+    changed. A checkpoint's settings would silently take the place of its own.
+    """
+    found: dict[str, Any] = {"kind": type(optimizer).__name__}
+    groups = optimizer.param_groups
+    for number, group in enumerate(groups, start=1):
+        of = f" of group {number}" if len(groups) > 1 else ""
+        for name, value in group.items():
+            if name == "params":
+                found[f"number of tensors{of}"] = len(value)
+            elif isinstance(value, Tensor):
+                found[name + of] = value.tolist()
+            else:
+                plain = value is None or isinstance(value, (bool, int, float, str, tuple, list))
+                found[name + of] = value if plain else repr(value)
+    return found
 
 
 def _fingerprint(data: Batches | Streams) -> str:
@@ -259,7 +281,8 @@ def _fingerprint(data: Batches | Streams) -> str:
 
 def _check_same(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
     """Refuse a checkpoint of another model, plan, data set or version; say what differs."""
-    for what, title in (("weights", "model"), ("data", "data set"), ("plan", "plan")):
+    titles = {"weights": "model", "data": "data set", "plan": "plan", "optimizer": "optimizer"}
+    for what, title in titles.items():
         old, new = dict(there.get(what, {})), here[what]
         for key in [*new, *(k for k in old if k not in new)]:
             if old.get(key) != new.get(key):
