@@ -14,10 +14,9 @@ import torch
 from torch import nn
 
 from recurnn.data import Streams
-from recurnn.errors import ConfigError, one_of
 from recurnn.training.evaluation import evaluation_feed
 from recurnn.training.feeds import Batches, Feed, Shuffled, Streamed
-from recurnn.training.given import check_given
+from recurnn.training.given import check_given, check_together
 from recurnn.training.history import History, Watch
 from recurnn.training.logs import LogFile
 from recurnn.training.objective import LOSSES, Metric, Objective, Supervised, metrics_of
@@ -82,7 +81,7 @@ def fit(
     check_given(module, train, validation, plan, saves)
     processes = Processes(plan.precision)
     chosen = metrics_of(metrics if isinstance(metrics, Mapping) else tuple(metrics))
-    _check(plan, train, validation, chosen, processes)
+    check_together(plan, train, validation, chosen, objective, processes.count)
     home = next(module.parameters(), torch.empty(0)).device
     module.to(processes.device)
     run = Run(
@@ -187,30 +186,3 @@ def _feed(train: Batches | Streams, plan: Plan) -> Feed:
     if isinstance(train, Streams):
         return Streamed(train, plan.k1, plan.window)
     return Shuffled(train, plan.samples(len(train)), seed=plan.seed, bucket=plan.bucket)
-
-
-def _check(
-    plan: Plan,
-    train: Batches | Streams,
-    validation: Batches | Streams | None,
-    metrics: Mapping[str, Metric],
-    processes: Processes,
-) -> None:
-    """Refuse, before any work, what does not fit together."""
-    if plan.monitor != "loss":
-        if plan.monitor not in metrics:
-            raise one_of("monitor", plan.monitor, ["loss", *metrics])
-        if validation is None:
-            raise ConfigError(
-                f"monitor is {plan.monitor!r}, but there is no validation part to measure it on."
-            )
-    if plan.averaging is not None and plan.averaging.after is None and validation is None:
-        raise ConfigError(
-            "averaging waits for the validation loss to rise, but there is no validation part.\n"
-            "  Give one, or the epoch after which averaging begins: Averaging(after=...)."
-        )
-    if isinstance(train, Streams) and train.lanes < processes.count:
-        raise ConfigError(
-            f"The stream has {train.lanes} lanes for {processes.count} processes.\n"
-            "  Each process needs a lane of its own: give a larger batch_size."
-        )

@@ -20,7 +20,7 @@ from recurnn.training.history import Epoch, History, TrainingError, Update, Watc
 from recurnn.training.objective import Metric, Objective, Outcome
 from recurnn.training.plan import Plan
 from recurnn.training.processes import Processes
-from recurnn.training.schedules import Position
+from recurnn.training.schedules import Position, checked_factor
 
 
 class Totals:
@@ -252,7 +252,7 @@ class Run:
             self.epoch,
             tuple(self.monitored),
         )
-        factor = self._factor(at)
+        factor = checked_factor(self._factor(at), at)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
 

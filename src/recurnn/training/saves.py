@@ -102,6 +102,13 @@ class Saving:
         self.run.processes.wait()
         found = self.files.newest()
         if found is not None:
+            begun, epochs = found[1]["epoch"], self.run.plan.epochs
+            if begun > epochs:
+                raise CheckpointError(
+                    f"{self.saves.folder} holds checkpoints of a run that is further than this one "
+                    f"is to go.\n  It is in epoch {begun}; epochs is {epochs}.\n"
+                    f"  Nothing was trained. Give epochs of at least {begun}, or another folder."
+                )
             unpack(self.run, found[1])
             self._saved = found[0]
 
@@ -166,6 +173,7 @@ def pack(run: Run) -> dict[str, Any]:
         },
         "epoch": run.epoch,
         "batch": run.batch,
+        "patience": run.plan.patience,
         "totals": vars(run.totals),
         "lowest": run.lowest,
         "monitored": run.monitored,
@@ -210,6 +218,9 @@ def unpack(run: Run, saved: Mapping[str, Any]) -> None:
     run.history.epochs = [Epoch(**e) for e in history.pop("epochs")]
     vars(run.history).update(history | {"interrupted": False})
     run.history.resumed = run.history.updates
+    ended, patience = run.batch == 0, saved["patience"]  # of an epoch; it may have more now
+    if ended and patience is not None and run.epoch - run.history.best >= patience:
+        run.history.stopped_early = run.out_of_patience()
 
 
 def _on(nest: Any, device: torch.device) -> Any:
