@@ -130,6 +130,41 @@ def test_an_option_that_a_stream_has_no_use_for(options, text):
     assert text_of(ConfigError, nn.Linear(1, 1), stream, None, Plan(k1=2, **options)) == text
 
 
+class NoState(nn.Linear):
+    def forward(self, x, state=None):
+        return super().forward(x)
+
+
+class One(nn.Linear):
+    def forward(self, x):
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("network", "text"),
+    [
+        (
+            NoState(1, 1),
+            "NoState returned no state for a chunk of a stream.\n  It returned a Tensor; expected "
+            "output [k, B, ...] and the state to carry to the next chunk.\n  Write return output, "
+            "state; a network without a state returns None for it.",
+        ),
+        (
+            One(1, 1),
+            "One cannot be run along a stream: its forward(x) takes no state.\n  It is called "
+            "with a chunk x [k, B, ...] and the state that it returned for the chunk before, None "
+            "at first.\n  Write forward(self, x, state=None), and return output, state.",
+        ),
+    ],
+)
+def test_a_network_without_a_state_on_a_stream(network, text):
+    for starts in ([], [1]):
+        stream = Streams(torch.zeros(9, 1), batch_size=2, starts=starts)
+        before = network.weight.detach().clone()
+        assert text_of(KindError, network, stream, None, Plan(k1=2)) == text
+        assert torch.equal(network.weight, before)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

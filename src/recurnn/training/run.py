@@ -264,16 +264,20 @@ class Run:
             with self.processes.autocast():
                 return self.objective(self.module, batch, state).loss
 
-        what = finite.first_bad(self.module, batch.inputs, batch.target, again, random)
+        what = finite.first_bad(self.module, batch, again, random)
         rate = plan.learning_rate
         clip = "" if plan.clipping().kinds else ", or clip the gradient (clip=1.0)"
+        steps = ""
+        if batch.streamed:
+            last = batch.begin + len(batch.reset) - 1
+            steps = f" (steps {batch.begin} to {last} of the lanes)"
         kind = "the loss is no longer a number" if not math.isfinite(loss) else (
             "the gradient is no longer finite"
         )  # fmt: skip
         text = (
             f"{self.name}: {kind}.\n"
             f"  The loss was {loss:.6g} in epoch {self.epoch}, batch {self.batch} of "
-            f"{self.batches}, with {_named(plan)} and learning rate {rate:g}.\n"
+            f"{self.batches}{steps}, with {_named(plan)} and learning rate {rate:g}.\n"
             f"  The first that is not finite: {what}.\n"
         )
         if plan.non_finite == "raise":
