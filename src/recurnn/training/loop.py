@@ -50,7 +50,8 @@ def fit(
 
     A stream (`recurnn.data.Streams`) is trained by truncated backpropagation through time: the
     network is called with a chunk [k, B, ...] and the state that it returned for the chunk
-    before, and returns output and state. Memory is bounded by the chunk.
+    before, and returns output and state. Memory is bounded by the chunk. A chunk is of
+    ``plan.k1`` steps, 35 by default, and no gradient goes further back than ``plan.k2``.
 
     Under torchrun or ``accelerate launch`` every process calls this with the same arguments; each
     batch, and the lanes of a stream, are divided among them, and all end with the same weights.

@@ -75,7 +75,8 @@ class Plan(Named):
             never.
         accumulate: batches whose gradients are summed for one update.
         bucket: whether sequences of similar length are batched together.
-        k1: steps of a stream after which the weights are updated; 35 by default.
+        k1: steps of a stream after which the weights are updated; 35 by default, as in the larger
+            networks of Zaremba et al. 2014.
         k2: steps that the gradient goes back from there; as many as `k1` by default (Williams and
             Peng 1990).
         precision: ``"float32"``, or ``"bfloat16"``: autocast, the weights staying float32.
