@@ -51,7 +51,7 @@ def test_forecast_then_predict(csv, tmp_path):
     ]  # fmt: skip
     ahead = pd.read_csv(out / "forecast.csv")
     assert ahead["time"].tolist() == ["2023-05-31", "2023-06-01", "2023-06-02", "2023-06-03"]
-    assert pd.read_csv(out / "history.csv")["number"].tolist() == [0, 1]
+    assert pd.read_csv(out / "history.csv")["epoch"].tolist() == [0, 1]
     assert pd.read_csv(out / "comparison.csv")["recurrent"].sum() == 1
     assert (out / "forecast.png").read_bytes()[:4] == b"\x89PNG"
     status, text = run("predict", out, csv)

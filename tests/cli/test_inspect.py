@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
         horizon=3, context=12, patch=2, hidden_size=4, epochs=2, learning_rate=0.01
     )
     model.fit(frame, baselines=False).save(tmp_path / "model")
-    rows = [["number", "loss", "validation_loss", "seconds"], [0, "", 1.5, 0], [1, 0.75, 1.25, 1]]
+    rows = [["epoch", "loss", "validation_loss", "seconds"], [0, "", 1.5, 0], [1, 0.75, 1.25, 1]]
     with (tmp_path / "model" / "history.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     return tmp_path
@@ -167,7 +167,7 @@ def test_what_it_refuses(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert text in failing(capsys, *arguments), arguments
     assert not out.exists()
     assert not (folder / "figs").exists()
-    (model / "history.csv").write_text("number,loss\n1,much\n")
+    (model / "history.csv").write_text("epoch,loss\n1,much\n")
     text = failing(capsys, "inspect", model, "--data", data, "--out", out)
     assert "is not the history of a training" in text
     assert not out.exists()

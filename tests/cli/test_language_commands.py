@@ -71,7 +71,7 @@ def test_training_shows_where_it_is_and_writes_a_folder(model):
     assert sorted(f.name for f in model.iterdir()) == [
         "config.json", "history.csv", "model.safetensors", "ngram.npz", "tokenizer.json",
     ]  # fmt: skip
-    assert pd.read_csv(model / "history.csv")["number"].tolist() == [0, 1, 2]
+    assert pd.read_csv(model / "history.csv")["epoch"].tolist() == [0, 1, 2]
     # What stands in a table fits a terminal of eighty columns.
     assert max(len(line) for line in printed.splitlines() if "│" in line or "─" in line) <= 80
 

@@ -69,6 +69,12 @@ def message(kind: type[RecurnnError], call, *args, **options) -> str:
          "k1 is 20, more than k2, which is 10.\n"
          "  The weights are updated every k1 steps and the gradient goes back k2 steps: with a "
          "smaller k2 some steps would never be learned from.\n  Give a k2 of at least k1."),
+        ({"back": 90, "context": "both"},
+         "back is 90, but the context is both: a piece of text is gone through as a whole.\n"
+         "  Leave it out; steps is the longest piece."),
+        ({"patience": 3, "validation": 0},
+         "patience is 3, but validation is 0.\n"
+         "  Hold out a part to validate on, or leave patience out."),
         ({"hidden_size": ()},
          "hidden_size is (); expected a whole number of at least 1, or one for each layer."),
         ({"hidden_size": (5, 6), "num_layers": 3},

@@ -43,6 +43,8 @@ def message(kind: type[RecurnnError], call, *args, **options) -> str:
         ({"tokens": "word"}, "tokens: there is no 'word'.\n  Known: None, characters, words. "
                              "Did you mean 'words'?"),
         ({"scale": "minmax"}, "scale: there is no 'minmax'.\n  Known: standard, none."),
+        ({"validation": 0, "patience": 3}, "patience is 3, but validation is 0.\n"
+         "  Hold out a part to validate on, or leave patience out."),
         ({"validation": 1}, "validation is 1; expected a share of at least 0 and below 1."),
         ({"max_length": 0}, "max_length is 0; expected a whole number of at least 1."),
         ({"embedding_size": 0}, "embedding_size is 0; expected a whole number of at least 1."),

@@ -1,6 +1,10 @@
 """What `fit` refuses before any work is done, in its own words."""
 
+import copy
+import dataclasses
+import inspect
 import math
+import pickle
 
 import pytest
 import torch
@@ -8,7 +12,16 @@ from torch import nn
 
 from recurnn.data import Sequences, Streams
 from recurnn.errors import ConfigError, DataError, KindError, ShapeError
-from recurnn.training import METRICS, Decay, Plan, Plateau, TrainingError, Warmup, fit
+from recurnn.training import (
+    METRICS,
+    Averaging,
+    Decay,
+    Plan,
+    Plateau,
+    TrainingError,
+    Warmup,
+    fit,
+)
 
 
 class Pairs:
@@ -55,7 +68,165 @@ def test_a_monitor_that_is_not_measured():
         "monitor: there is no 'accuracy'.\n  Known: loss, mae."
     )
     assert text_of(ConfigError, nn.Linear(2, 1), Pairs(), None, plan, metrics=["accuracy"]) == (
-        "monitor is 'accuracy', but there is no validation part to measure it on."
+        "monitor is 'accuracy', but there is no validation part.\n  Give one, or leave monitor out."
+    )
+
+
+NO_STREAM = (
+    "the training part is no stream.\n  k1 and k2 cut one long sequence (recurnn.data.Streams); a "
+    "sample is gone through as a whole.\n  Leave them out."
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"k1": 35}, f"k1 is 35, but {NO_STREAM}"),
+        ({"k2": 90}, f"k2 is 90, but {NO_STREAM}"),
+        ({"patience": 8}, "patience is 8, but there is no validation part.\n  Give one, or leave "
+         "patience out."),
+        ({"schedule": Warmup(3, then=Plateau())}, "schedule waits for the validation loss to stop "
+         "falling, but there is no validation part.\n  Give one, or leave schedule out."),
+        ({"averaging": Averaging()}, "averaging waits for the validation loss to rise, but there "
+         "is no validation part.\n  Give one, or the epoch after which averaging begins: "
+         "Averaging(after=...)."),
+    ],
+)  # fmt: skip
+def test_an_option_that_could_not_act(options, text):
+    assert text_of(ConfigError, nn.Linear(2, 1), Pairs(), None, Plan(**options)) == text
+
+
+def test_metrics_without_a_validation_part():
+    assert text_of(ConfigError, nn.Linear(2, 1), Pairs(), None, Plan(), metrics=["mae", "mse"]) == (
+        "metrics are asked for (mae, mse), but there is no validation part.\n"
+        "  Give one, or leave metrics out."
+    )
+
+
+def test_a_loss_beside_an_objective():
+    def own(module, batch, state):
+        raise AssertionError("nothing is computed before the options are checked")
+
+    for loss, said in (("mae", "'mae'"), (nn.functional.l1_loss, "'torch.nn.functional.l1_loss'")):
+        plan = Plan(loss=loss)
+        assert text_of(ConfigError, nn.Linear(2, 1), Pairs(), None, plan, objective=own) == (
+            f"loss is {said}, but the objective given to fit says what is minimised.\n"
+            "  Leave out one of the two."
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"batch_size": 4}, "batch_size is 4, but the training part is a stream, which has its "
+         "lanes already: 2.\n  Leave it out; Streams(..., batch_size=...) is where lanes are "
+         "chosen."),
+        ({"bucket": True}, "bucket: the training part is a stream, which has no sequences to batch "
+         "by length.\n  Leave it out."),
+    ],
+)  # fmt: skip
+def test_an_option_that_a_stream_has_no_use_for(options, text):
+    stream = Streams(torch.zeros(9, 1), batch_size=2)
+    assert text_of(ConfigError, nn.Linear(1, 1), stream, None, Plan(k1=2, **options)) == text
+
+
+class NoState(nn.Linear):
+    def forward(self, x, state=None):
+        return super().forward(x)
+
+
+class One(nn.Linear):
+    def forward(self, x):
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("network", "text"),
+    [
+        (
+            NoState(1, 1),
+            "NoState returned no state for a chunk of a stream.\n  It returned a Tensor; expected "
+            "output [k, B, ...] and the state to carry to the next chunk.\n  Write return output, "
+            "state; a network without a state returns None for it.",
+        ),
+        (
+            One(1, 1),
+            "One cannot be run along a stream: its forward(x) takes no state.\n  It is called "
+            "with a chunk x [k, B, ...] and the state that it returned for the chunk before, None "
+            "at first.\n  Write forward(self, x, state=None), and return output, state.",
+        ),
+    ],
+)
+def test_a_network_without_a_state_on_a_stream(network, text):
+    for starts in ([], [1]):
+        stream = Streams(torch.zeros(9, 1), batch_size=2, starts=starts)
+        before = network.weight.detach().clone()
+        assert text_of(KindError, network, stream, None, Plan(k1=2)) == text
+        assert torch.equal(network.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"learning_rate": 0.001}, "learning_rate is 0.001"),
+        ({"optimizer_options": {"momentum": 0.9}}, "optimizer_options is {'momentum': 0.9}"),
+    ],
+)
+def test_an_option_of_an_optimizer_that_a_function_makes(options, said):
+    with pytest.raises(ConfigError) as caught:
+        Plan(optimizer=torch.optim.SGD, **options)
+    assert str(caught.value) == (
+        f"{said}, but optimizer is a function, which gives the optimizer its own.\n"
+        "  Give it there: lambda weights: torch.optim.SGD(weights, lr=0.1)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("lr", " Write learning_rate=...."),
+        ("momentum", ' Write optimizer_options={"momentum": ...}.'),
+        ("epoch", " Did you mean 'epochs'?"),
+        ("qqq", ""),
+    ],
+)
+def test_an_option_that_a_plan_does_not_have(name, instead):
+    with pytest.raises(KindError) as caught:
+        Plan(epochs=2, **{name: 1})
+    assert str(caught.value) == (
+        f"Plan has no option {name!r}.\n  It has: loss, optimizer, learning_rate, "
+        "optimizer_options, batch_size, epochs, clip, patience, monitor, schedule, averaging, "
+        f"accumulate, bucket, k1, k2, precision, non_finite, seed.{instead}"
+    )
+
+
+def test_a_plan_knows_what_it_was_given():
+    plan = Plan("mae", learning_rate=1e-3, k2=None)
+    for given in (plan, copy.deepcopy(plan), pickle.loads(pickle.dumps(plan))):
+        names = [f.name for f in dataclasses.fields(Plan) if given.given(f.name)]
+        assert names == ["loss", "learning_rate"]
+    changed = dataclasses.replace(plan, epochs=3)  # the default learning rate was nobody's wish
+    assert [f.name for f in dataclasses.fields(Plan) if changed.given(f.name)] == ["loss", "epochs"]
+    assert list(inspect.signature(Plan).parameters)[:2] == ["loss", "optimizer"]
+
+
+@pytest.mark.parametrize("factor", [math.nan, math.inf, -0.5, None])
+def test_a_schedule_that_gives_no_factor(factor):
+    class Given(Pairs):
+        def batch(self, index):
+            return torch.zeros(len(index), 2), torch.zeros(len(index), 1)
+
+    plan = Plan(schedule=lambda at: factor if at.update == 3 else 1.0, batch_size=3, epochs=4)
+    assert text_of(ConfigError, nn.Linear(2, 1), Given(), None, plan) == (
+        f"schedule returned {factor!r} for update 4 of 8, in epoch 2.\n"
+        "  Expected a finite number of at least 0: the learning rate is multiplied by it."
+    )
+
+
+def test_an_optimizer_of_a_learning_rate_that_is_not_finite():
+    plan = Plan(optimizer=lambda weights: torch.optim.SGD(weights, lr=math.nan))
+    assert text_of(ConfigError, nn.Linear(2, 1), Pairs(), None, plan) == (
+        "optimizer has the learning rate nan; expected a finite number of at least 0."
     )
 
 

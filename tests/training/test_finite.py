@@ -99,6 +99,64 @@ def test_a_bad_update_is_left_out_and_training_goes_on():
     assert int(net.norm.num_batches_tracked) == 6
 
 
+class Lanes(nn.Module):
+    """A network on streams, whose layer says infinity from where its input is huge."""
+
+    def __init__(self, *, batch_first: bool = False, resets: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.batch_first = batch_first
+        kind = recurnn.nn.RNN if resets else nn.RNN
+        self.rnn = kind(1, 3, nonlinearity="relu", batch_first=batch_first)
+        self.head = nn.Linear(3, 1)
+        if resets:
+            self.forward = self.reset_forward
+        with torch.no_grad():
+            self.rnn.weight_ih_l0.fill_(1e10)
+
+    def forward(self, x: Tensor, state=None):
+        h, state = self.rnn(x.transpose(0, 1) if self.batch_first else x, state)
+        return self.head(h.transpose(0, 1) if self.batch_first else h), state
+
+    def reset_forward(self, x: Tensor, state=None, reset=None):
+        h, state = self.rnn(x, state, reset=reset)
+        return self.head(h), state
+
+
+def lanes(*, x_at=None, y_at=None, huge_at=None) -> Streams:
+    g = torch.Generator().manual_seed(1)
+    x, y = torch.rand(61, 1, generator=g) * 1e-12, torch.rand(61, 1, generator=g)
+    for values, at, bad in ((x, x_at, torch.nan), (y, y_at, torch.inf), (x, huge_at, 1e30)):
+        if at is not None:
+            values[at] = bad
+    return Streams(x, y, batch_size=3, starts=[2, 24, 26, 50])  # lanes of twenty
+
+
+@pytest.mark.parametrize("k2", [6, 10])
+@pytest.mark.parametrize(
+    ("where", "network", "what"),
+    [
+        ({"x_at": 34}, {}, "the input, first at step 14 of lane 1."),
+        ({"y_at": 55}, {}, "the target, first at step 15 of lane 2."),
+        ({"huge_at": 35}, {}, "the output of rnn (RNN), first at step 15 of the lanes."),
+        ({"huge_at": 35}, {"batch_first": True},
+         "the output of rnn (RNN), first at step 15 of the lanes."),
+        ({"huge_at": 27}, {"resets": True},
+         "the output of rnn (RNN), first at step 7 of the lanes."),
+        ({"huge_at": 27}, {}, "the output of rnn (RNN), first at step 7 of the lanes."),
+    ],
+)  # fmt: skip
+def test_the_step_of_a_stream_is_named(where, network, what, k2):
+    plan = Plan(optimizer="sgd", learning_rate=1e-30, k1=6, k2=k2, epochs=1)
+    with pytest.raises(TrainingError) as caught:
+        fit(Lanes(**network), lanes(**where), None, plan, name="Lanes")
+    text = str(caught.value)
+    assert f"The first that is not finite: {what}\n" in text
+    window = 3 if ("x_at" in where or "y_at" in where or where["huge_at"] == 35) else 2
+    begin = {3: 18 - k2, 2: 12 - k2}[window]
+    assert f"epoch 1, batch {window} of 4 (steps {begin} to {6 * window - 1} of the lanes)" in text
+
+
 def test_a_bad_chunk_does_not_poison_the_state_that_is_carried():
     class Reader(nn.Module):
         def __init__(self) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import signal
 import sys
@@ -10,8 +11,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from recurnn.errors import CheckpointWarning, ConfigError
-from recurnn.training import LogFile, Plan, Run, Saves, TensorBoard, Update, Watch, fit
+from recurnn.errors import CheckpointWarning, ConfigError, DataError
+from recurnn.training import (
+    Epoch,
+    History,
+    LogFile,
+    Plan,
+    Run,
+    Saves,
+    TensorBoard,
+    Update,
+    Watch,
+    fit,
+)
 
 
 class Pairs:
@@ -81,6 +93,43 @@ def test_after_a_resumption_no_row_is_twice_there_or_missing(suffix, tmp_path):
     assert [int(r["epoch"]) for r in rows_of(tmp_path / "c" / "log.csv")] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_log_without_checkpoints_has_the_rows_of_the_history(suffix, tmp_path):
+    log, saved = tmp_path / "logs" / f"log{suffix}", tmp_path / f"saved{suffix}"
+    saved.write_text("of another run")
+    history = fit(net(), Pairs(), Pairs(), PLAN, metrics=METRICS, log=log)
+    records = history.records()
+    assert [(r["update"], r["epoch"]) for r in records] == [(0, 0), (3, 1), (6, 2), (9, 3)]
+    assert [r["validation_mae"] for r in records] == [e.metrics["mae"] for e in history.epochs]
+    assert math.isnan(records[0]["loss"])
+    history.save(saved)
+    for path in (log, saved):
+        rows = rows_of(path)
+        assert [int(r["epoch"]) for r in rows] == [0, 1, 2, 3]
+        assert not rows[0].get("loss")
+        for row, record in zip(rows[1:], records[1:], strict=True):
+            found = {k: float(v) for k, v in row.items() if v != ""}
+            assert found == record
+
+
+def test_what_is_no_number_is_left_out_of_json_lines_only(tmp_path):
+    history = History([Epoch(1, math.inf, None, 0.5, 2.0)])
+    history.save(tmp_path / "log.jsonl")
+    history.save(tmp_path / "log.csv")
+    (lines,), (table,) = rows_of(tmp_path / "log.jsonl"), rows_of(tmp_path / "log.csv")
+    assert "loss" not in lines
+    assert lines["seconds"] == 0.5
+    assert (table["loss"], table["validation_loss"]) == ("inf", "")
+
+
+def test_a_history_that_cannot_be_written(tmp_path):
+    with pytest.raises(DataError) as caught:
+        History().save(tmp_path / "none" / "log.csv")
+    assert str(caught.value) == (
+        f"{tmp_path}/none/log.csv cannot be written: No such file or directory."
+    )
+
+
 def test_a_log_that_cannot_be_written_does_not_stop_the_training(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.warns(CheckpointWarning, match="Training goes on without a log."):
@@ -92,6 +141,8 @@ def test_another_suffix_is_refused():
     with pytest.raises(ConfigError) as caught:
         LogFile("log.txt")
     assert str(caught.value) == "The log is 'log.txt'; expected a name that ends in .csv or .jsonl."
+    with pytest.raises(ConfigError, match="The log is 'log'; expected"):
+        fit(net(), Pairs(), None, PLAN, log="log")
 
 
 def test_without_tensorboard_it_says_how_to_install_it(monkeypatch, tmp_path):

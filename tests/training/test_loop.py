@@ -132,7 +132,7 @@ def test_the_untrained_network_is_a_candidate():
 def test_without_validation_the_last_weights_stay():
     watch, net = Recorder(), linear()
     watch.module = net
-    history = fit(net, line(0), None, Plan(epochs=4, patience=1), watch=watch)
+    history = fit(net, line(0), None, Plan(epochs=4), watch=watch)
     assert history.best == 4
     assert torch.equal(net.weight, watch.weights[4])
     assert [e.validation_loss for e in history.epochs] == [None] * 5

@@ -78,21 +78,31 @@ def weights(net: nn.Module) -> list[Tensor]:
 
 
 PLANS = {
-    "adam": Plan(batch_size=32, epochs=3, learning_rate=0.01, schedule="cosine", k1=7, k2=18),
-    "momentum, summed batches": Plan(
-        optimizer="sgd", optimizer_options={"momentum": 0.9}, batch_size=16, epochs=3,
-        learning_rate=0.05, accumulate=3, k1=9,
-    ),
-    "averaged": Plan(optimizer="asgd", batch_size=64, epochs=3, learning_rate=0.1, k1=21, k2=40),
-    "averaged from an epoch on": Plan(
-        optimizer="sgd", batch_size=64, epochs=4, learning_rate=0.1, k1=21, averaging=Averaging(1)
-    ),
+    "adam": {"epochs": 3, "learning_rate": 0.01, "schedule": "cosine", "k1": 7, "k2": 18},
+    "momentum, summed batches": {
+        "optimizer": "sgd", "optimizer_options": {"momentum": 0.9}, "batch_size": 16, "epochs": 3,
+        "learning_rate": 0.05, "accumulate": 3, "k1": 9,
+    },
+    "averaged": {"optimizer": "asgd", "batch_size": 64, "epochs": 3, "learning_rate": 0.1,
+                 "k1": 21, "k2": 40},
+    "averaged from an epoch on": {
+        "optimizer": "sgd", "batch_size": 64, "epochs": 4, "learning_rate": 0.1, "k1": 21,
+        "averaging": Averaging(1),
+    },
 }  # fmt: skip
 
 
+def plan_of(name: str, kind: str) -> Plan:
+    """The plan, without what the kind of data has no use for."""
+    unused = ("batch_size",) if kind == "stream" else ("k1", "k2")
+    given = {"batch_size": 32} | PLANS[name]
+    return Plan(**{k: v for k, v in given.items() if k not in unused})
+
+
 @pytest.mark.parametrize("kind", ["stream", "windows"])
-@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
-def test_stopped_twice_and_taken_up_it_ends_in_the_same_bits(kind, plan, tmp_path):
+@pytest.mark.parametrize("name", PLANS)
+def test_stopped_twice_and_taken_up_it_ends_in_the_same_bits(kind, name, tmp_path):
+    plan = plan_of(name, kind)
     net, train, validation = job(kind)
     whole = fit(net, train, validation, plan)
     expected = weights(net)
@@ -131,14 +141,18 @@ class Twice(Watch):
 
 def test_a_second_ctrl_c_breaks_off_and_half_an_update_is_never_saved(tmp_path):
     net, train, validation = job("stream")
-    whole = fit(net, train, validation, PLANS["adam"])
+    whole = fit(net, train, validation, plan_of("adam", "stream"))
     expected = weights(net)
     net, train, validation = job("stream")
-    history = fit(net, train, validation, PLANS["adam"], watch=Twice(25), saves=Saves(tmp_path, 4))
+    history = fit(
+        net, train, validation, plan_of("adam", "stream"), watch=Twice(25), saves=Saves(tmp_path, 4)
+    )
     assert history.interrupted
     assert sorted(p.name for p in tmp_path.glob("checkpoint-*"))[-1].endswith("24.safetensors")
     net, train, validation = job("stream")
-    history = fit(net, train, validation, PLANS["adam"], saves=Saves(tmp_path, 4, resume=True))
+    history = fit(
+        net, train, validation, plan_of("adam", "stream"), saves=Saves(tmp_path, 4, resume=True)
+    )
     assert (history.resumed, history.updates) == (24, whole.updates)
     assert all(torch.equal(a, b) for a, b in zip(weights(net), expected, strict=True))
 
@@ -170,6 +184,43 @@ def test_more_epochs_go_on_from_the_last(tmp_path):
             saves=Saves(tmp_path, resume=True),
         )  # fmt: skip
     assert all(torch.equal(a, b) for a, b in zip(weights(net), expected, strict=True))
+
+
+def test_fewer_epochs_than_are_done_are_refused(tmp_path):
+    net, train, _ = job("windows")
+    fit(net, train, None, Plan(epochs=2), saves=Saves(tmp_path))
+    before = weights(net := job("windows")[0])
+    with pytest.raises(CheckpointError) as caught:
+        fit(net, train, None, Plan(epochs=1), saves=Saves(tmp_path, resume=True))
+    assert str(caught.value) == (
+        f"{tmp_path} holds checkpoints of a run that is further than this one is to go.\n"
+        "  It is in epoch 2; epochs is 1.\n"
+        "  Nothing was trained. Give epochs of at least 2, or another folder."
+    )
+    assert all(torch.equal(a, b) for a, b in zip(weights(net), before, strict=True))
+    history = fit(net, train, None, Plan(epochs=2), saves=Saves(tmp_path, resume=True))
+    assert (history.epochs[-1].number, history.resumed) == (2, history.updates)
+
+
+def test_a_run_that_lost_patience_goes_on_where_there_is_more(tmp_path):
+    def run(patience: int, saves: Saves | None = None, watch: Watch | None = None):
+        net, train, validation = job("windows")
+        plan = Plan(learning_rate=0.3, epochs=8, batch_size=32, clip=None, patience=patience)
+        history = fit(net, train, validation, plan, saves=saves, watch=watch)
+        return history, weights(net)
+
+    saves = Saves(tmp_path, resume=True)
+    stopped = run(1, saves)[0]
+    assert stopped.stopped_early
+    assert stopped.epochs[-1].number < 7
+    assert run(1, saves)[0].updates == stopped.updates  # as before: no epoch more
+    history, found = run(7, saves)
+    assert history.epochs[-1].number == 8
+    assert all(torch.equal(a, b) for a, b in zip(found, run(7)[1], strict=True))
+    # Stopped within the last epoch that patience allows, it ends that one first.
+    saves = Saves(tmp_path / "b", resume=True)
+    assert run(1, saves, StopAt(stopped.updates - 2))[0].interrupted
+    assert run(1, saves)[0].updates == stopped.updates
 
 
 def test_pythons_and_numpys_generators_are_saved_too(tmp_path):
@@ -314,6 +365,47 @@ def test_another_run_is_refused_and_the_field_named(other, title, field, tmp_pat
         f"{tmp_path} holds checkpoints of a run with another {title}.\n  {field}\n"
         "  Nothing was trained. Give what that run was given, or another folder."
     )
+
+
+def of_groups(kind=torch.optim.Adam, **options):
+    """A function that makes an optimizer of two groups of weights, under a name of its own."""
+
+    def optimizer(weights):
+        return kind([{"params": weights[:2]}, {"params": weights[2:], "lr": 0.5}], **options)
+
+    return Plan(epochs=1, k1=50, optimizer=optimizer)
+
+
+@pytest.mark.parametrize(
+    ("plan", "field"),
+    [
+        (of_groups(lr=0.02), "lr of group 1 is 0.01 there and 0.02 here."),
+        (of_groups(lr=torch.tensor(0.25)), "lr of group 1 is 0.01 there and 0.25 here."),
+        (of_groups(lr=0.01, betas=(0.9, 0.99)),
+         "betas of group 1 is [0.9, 0.999] there and [0.9, 0.99] here."),
+        (of_groups(torch.optim.NAdam, lr=0.01), "kind is Adam there and NAdam here."),
+    ],
+)  # fmt: skip
+def test_another_setting_of_an_optimizer_of_ones_own_is_refused(plan, field, tmp_path):
+    net, train, _ = job("stream")
+    fit(net, train, None, of_groups(lr=0.01), saves=Saves(tmp_path))
+    net, train, _ = job("stream")
+    with pytest.raises(CheckpointError) as caught:
+        fit(net, train, None, plan, saves=Saves(tmp_path, resume=True))
+    assert str(caught.value) == (
+        f"{tmp_path} holds checkpoints of a run with another optimizer.\n  {field}\n"
+        "  Nothing was trained. Give what that run was given, or another folder."
+    )
+
+
+def test_the_same_optimizer_of_ones_own_goes_on_in_the_same_bits(tmp_path):
+    net, train, _ = job("stream")
+    fit(net, train, None, of_groups(lr=0.01))
+    expected = weights(net)
+    for watch in (StopAt(2), None):
+        net, train, _ = job("stream")
+        fit(net, train, None, of_groups(lr=0.01), watch=watch, saves=Saves(tmp_path, resume=True))
+    assert all(torch.equal(a, b) for a, b in zip(weights(net), expected, strict=True))
 
 
 def test_data_of_the_same_size_with_another_number_is_other_data(tmp_path):

@@ -18,7 +18,7 @@ from recurnn.cli.progress import Announced
 from recurnn.cli.tables import comparison_table
 from recurnn.data import co2_weekly
 from recurnn.models import Forecaster
-from recurnn.models.folder import check_free, written
+from recurnn.models.folder import HISTORY, check_free, written
 from recurnn.training import is_main
 
 
@@ -118,7 +118,7 @@ def _write(model: Forecaster, out: Path, *, overwrite: bool) -> None:
     with written(out, overwrite=overwrite) as folder:
         model.write_to(folder)
         save_csv(ahead, folder / "forecast.csv")
-        save_csv(pd.DataFrame([e.row() for e in model.history.epochs]), folder / "history.csv")
+        model.history.save(folder / HISTORY)
         save_csv(pd.DataFrame([asdict(r) for r in model.comparison]), folder / "comparison.csv")
         forecast_plot(
             folder / "forecast.png", model.actual(), test, ahead, title=model.summary(short=True)

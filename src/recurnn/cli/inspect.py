@@ -11,6 +11,7 @@ from rich.console import Console
 
 from recurnn.cli.inspected import subject_of
 from recurnn.errors import ConfigError, DataError
+from recurnn.models.folder import HISTORY
 from recurnn.subject import Subject
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _course(folder: Path) -> Course | None:
     """How the training went, if its history lies beside the model."""
     from recurnn.insight import Course
 
-    file = folder / "history.csv"
+    file = folder / HISTORY
     if not file.is_file():
         return None
     try:
@@ -155,4 +156,4 @@ def _course(folder: Path) -> Course | None:
         ) from error
 
 
-_HISTORY = ("number", "loss", "validation_loss")
+_HISTORY = ("epoch", "loss", "validation_loss")

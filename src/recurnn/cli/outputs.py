@@ -10,6 +10,7 @@ import typer
 
 from recurnn.cli.plots import curve_plot
 from recurnn.errors import DataError
+from recurnn.models.folder import HISTORY
 
 
 def check_new(out: Path | None, *, overwrite: bool) -> None:
@@ -58,10 +59,10 @@ def write_trained(folder: Path, model: Any, *, title: str) -> list[str]:
         The names of the files.
     """
     model.write_to(folder)
-    tables = {"history.csv": model.history.epochs}
+    model.history.save(folder / HISTORY)
+    tables = [HISTORY]
     if compared := getattr(model, "comparison", None):
-        tables["comparison.csv"] = compared
-    for name, rows in tables.items():
-        save_csv(pd.DataFrame([row.row() for row in rows]), folder / name)
+        save_csv(pd.DataFrame([row.row() for row in compared]), folder / "comparison.csv")
+        tables.append("comparison.csv")
     curve_plot(folder / "curve.png", model.history, title=title)
     return ["model.safetensors", "config.json", *tables, "curve.png"]

@@ -66,15 +66,16 @@ class Course:
         """The course of a training by epochs, from its history.
 
         Args:
-            epochs: each with ``number``, ``loss`` and ``validation_loss``; other columns are
-                left alone. The loss of epoch 0, before training, is not a number and left out.
+            epochs: each with ``epoch``, ``loss`` and ``validation_loss``, as `History.records`
+                and logs have them; other columns are left alone. The loss of epoch 0, before
+                training, is not a number and left out.
         """
         rows: list[Mapping[str, float]] = []
         for epoch in epochs:
-            named = {"step": epoch["number"], "loss": epoch["loss"],
+            named = {"step": epoch["epoch"], "loss": epoch["loss"],
                      "validation": epoch.get("validation_loss")}  # fmt: skip
             known = {k: float(v) for k, v in named.items() if v is not None}
-            if not epoch["number"] or math.isnan(known.get("validation", 0.0)):
+            if not epoch["epoch"] or math.isnan(known.get("validation", 0.0)):
                 known = {k: v for k, v in known.items() if not math.isnan(v)}
             rows.append(known)
         return Course(rows, unit="epoch")

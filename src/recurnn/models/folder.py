@@ -24,6 +24,8 @@ from recurnn.errors import ModelFolderError
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+HISTORY = "history.csv"
+"""The log of the training that a command leaves beside the model, a row an epoch."""
 
 
 def check_free(folder: str | Path, *, overwrite: bool = False) -> None:

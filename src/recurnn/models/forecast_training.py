@@ -59,7 +59,8 @@ def train(
     if o.skip is not None:
         module.start_at(LinearAutoregression(columns).fit(prepared.train, prepared.validation))
     history = fit(
-        module, prepared.train, prepared.validation, o.plan(), name=NAMES[o.cell], watch=watch,
+        module, prepared.train, prepared.validation,
+        o.plan(validated=prepared.validation is not None), name=NAMES[o.cell], watch=watch,
         saves=saves,
     )  # fmt: skip
     history.seconds = time.perf_counter() - began
@@ -102,7 +103,8 @@ def train_mlp(prepared: Prepared, watch: Watch | None = None) -> tuple[WindowMLP
             horizon=horizon,
             relative=o.relative,
         )
-    history = fit(mlp, prepared.train, prepared.validation, o.plan(), name=MLP, watch=watch)
+    plan = o.plan(validated=prepared.validation is not None)
+    history = fit(mlp, prepared.train, prepared.validation, plan, name=MLP, watch=watch)
     return mlp, history.seconds
 
 

@@ -46,6 +46,7 @@ class ModelOptions:
         self._check_dropout()
         self._check_hidden()
         self.plan()
+        check_patience(self)
 
     @property
     def hidden_sizes(self) -> tuple[int, ...]:
@@ -54,10 +55,11 @@ class ModelOptions:
             return (self.hidden_size,) * self.num_layers
         return self.hidden_size
 
-    def plan(self, **more: Any) -> Plan:
+    def plan(self, *, validated: bool = True, **more: Any) -> Plan:
         """How to train.
 
         Args:
+            validated: whether there is a validation part, for patience.
             **more: fields of the plan that are not options of every model.
         """
         own: dict[str, Any] = {
@@ -65,6 +67,8 @@ class ModelOptions:
             "schedule": self.schedule, "batch_size": self.batch_size, "epochs": self.epochs,
             "patience": self.patience, "clip": self.clip, "seed": self.seed,
         }  # fmt: skip
+        if not validated:
+            own["patience"] = None
         return Plan(**(own | more))
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,6 +112,16 @@ def cell_of(name: str, size: int, units: int, **more: Any) -> Cell:
     if name == "projected-lstm":
         more["proj_size"] = max(units // 2, 1)
     return CELLS[name](size, units, **more)
+
+
+def check_patience(options: Any) -> None:
+    """Refuse a patience of one's own where nothing is held out to be validated on."""
+    usual = type(options).patience
+    if options.validation == 0 and options.patience not in (None, usual):
+        raise ConfigError(
+            f"patience is {options.patience}, but validation is 0.\n"
+            "  Hold out a part to validate on, or leave patience out."
+        )
 
 
 def is_whole(value: object, least: int) -> bool:

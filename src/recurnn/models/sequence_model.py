@@ -225,11 +225,12 @@ class SequenceModel(SequenceTarget, Estimator):
         plan = o.plan(
             loss=self._loss(y[rows]), bucket=True, schedule=self._settled["schedule"],
             batch_size=min(len(rows), o.batch_size or self._default_batch(len(rows))),
+            validated=bool(held),
         )  # fmt: skip
         try:
             self.history = fit(
                 network, train, validation, plan, name=NAMES[o.cell], watch=watch, saves=saves,
-                metrics=self.metrics,
+                metrics=self.metrics if held else (),
             )  # fmt: skip
         except BaseException:
             self._network = None

@@ -68,6 +68,7 @@ class TaggerOptions(ReaderOptions):
     crf: bool = False
     letter_size: int = 0
     word_dropout: float = 0.0
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         whole(self, "letter_size", 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -38,6 +38,8 @@ class Batch:
         count: samples, or steps times lanes that the loss is over.
         reset: of a stream, where a document begins, bool [k, B].
         streamed: whether this is a chunk of a stream.
+        begin: the step of its lanes at which a chunk begins.
+        lane: the first of its lanes.
         ahead: steps from here to where the next chunk begins.
         scored: steps at the beginning that the loss leaves out.
     """
@@ -47,6 +49,8 @@ class Batch:
     count: float
     reset: Any = None
     streamed: bool = False
+    begin: int = 0
+    lane: int = 0
     ahead: int = 0
     scored: int = 0
 
@@ -58,10 +62,9 @@ class Batch:
         def move(value: Any) -> Any:
             return each(value, lambda t: t.to(device, non_blocking=True))
 
-        return Batch(
-            move(self.inputs), move(self.target), self.count, move(self.reset), self.streamed,
-            self.ahead, self.scored,
-        )  # fmt: skip
+        return replace(
+            self, inputs=move(self.inputs), target=move(self.target), reset=move(self.reset)
+        )
 
 
 class Feed(Protocol):
@@ -199,7 +202,7 @@ class Streamed:
         chunk = self.data.chunk(begin, end, slice(first, max(last, first + 1)))
         return Batch(
             chunk.x, chunk.y, (end - item) * (last - first), chunk.reset, streamed=True,
-            ahead=min(after, end) - begin, scored=item - begin,
+            begin=begin, lane=first, ahead=min(after, end) - begin, scored=item - begin,
         )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from recurnn.nn.results import batch_first_of, is_recurrent
 from recurnn.training.carry import tensors
+from recurnn.training.feeds import Batch
 
 GIVEN = ("the input", "the target", "the weight")
 """How `first_bad` begins where the fault lies in what training was given."""
@@ -21,11 +22,7 @@ class NonFiniteWarning(UserWarning):
 
 
 def first_bad(
-    module: nn.Module,
-    inputs: Any,
-    target: Any,
-    run: Callable[[], Tensor],
-    random: Tensor | None = None,
+    module: nn.Module, batch: Batch, run: Callable[[], Tensor], random: Tensor | None = None
 ) -> str:
     """Run a batch again and say what is not finite, the earliest first.
 
@@ -35,22 +32,24 @@ def first_bad(
 
     Args:
         module: the network.
-        inputs: of the batch.
-        target: of the batch.
+        batch: the batch.
         run: computes the loss again.
         random: state of the random generator with which it was computed.
     """
-    for number, tensor in enumerate(tensors(inputs)):
+    for number, tensor in enumerate(tensors(batch.inputs)):
         if bad(tensor):
-            return f"the input{f' {number}' if number else ''}{_at_step(tensor, 'batch')}"
-    if any(bad(tensor) for tensor in tensors(target)):
-        return "the target"
+            return f"the input{f' {number}' if number else ''}{_given_at(tensor, batch)}"
+    for tensor in tensors(batch.target):
+        if bad(tensor):
+            return f"the target{_given_at(tensor, batch) if batch.streamed else ''}"
     for name, weight in module.named_parameters():
         if bad(weight):
             return f"the weight {name}, before this batch"
     found: list[str] = []
-    hooks = [
-        layer.register_forward_hook(_noting(name or type(module).__name__, found))
+    place = _Place(batch)
+    hooks = [module.register_forward_pre_hook(place.called)]
+    hooks += [
+        layer.register_forward_hook(_noting(name or type(module).__name__, place, found))
         for name, layer in module.named_modules()
     ]
     before = torch.get_rng_state()
@@ -80,25 +79,54 @@ def warn(text: str) -> None:
     warnings.warn(text, NonFiniteWarning, stacklevel=4)
 
 
-def _noting(name: str, found: list[str]) -> Callable[..., None]:
+class _Place:
+    """Where in a stream the network is: a window is run in pieces where a document begins."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch, self.begin, self.end = batch, 0, 0
+
+    def called(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """The network is called with the next piece."""
+        if self.batch.streamed and inputs:
+            self.begin, self.end = self.end, self.end + len(inputs[0])
+
+    def of(self, step: int, steps: int) -> str:
+        """A step of the piece, in words."""
+        if not self.batch.streamed:
+            return f", first at step {step} of {steps}"
+        return f", first at step {self.batch.begin + self.begin + step} of the lanes"
+
+
+def _noting(name: str, place: _Place, found: list[str]) -> Callable[..., None]:
     def note(layer: nn.Module, inputs: Any, output: Any) -> None:
         for tensor in tensors(output):
             if bad(tensor):
-                along = "batch" if batch_first_of(layer) else "time"
-                where = _at_step(tensor, along) if is_recurrent(layer) else ""
+                where = ""
+                if tensor.dim() == 3 and (is_recurrent(layer) or isinstance(layer, nn.RNNBase)):
+                    by_step = tensor.transpose(0, 1) if batch_first_of(layer) else tensor
+                    where = place.of(_first_step(by_step), len(by_step))
                 found.append(f"the output of {name} ({type(layer).__name__}){where}")
                 return
 
     return note
 
 
-def _at_step(tensor: Tensor, first: str) -> str:
-    """At which step of [T, B, ...] (or [B, T, ...]) the first bad number stands."""
+def _given_at(tensor: Tensor, batch: Batch) -> str:
+    """At which step of x [B, T, ...], or [k, B, ...] of a stream, the first bad number stands."""
+    if batch.streamed:
+        step = _first_step(tensor)
+        lane = batch.lane + _first_step(tensor[step][:, None])
+        return f", first at step {batch.begin + step} of lane {lane}"
     if tensor.dim() < 3:
         return ""
-    by_step = tensor.transpose(0, 1) if first == "batch" else tensor
-    steps = torch.nonzero(~torch.isfinite(by_step.detach()).flatten(1).all(1))
-    return f", first at step {int(steps[0])} of {by_step.shape[0]}"
+    by_step = tensor.transpose(0, 1)
+    return f", first at step {_first_step(by_step)} of {len(by_step)}"
+
+
+def _first_step(values: Tensor) -> int:
+    """The first step of [T, ...] with a number that is not finite."""
+    bad_steps = ~torch.isfinite(values.detach()).flatten(1).all(1)
+    return int(torch.nonzero(bad_steps)[0])
 
 
 def _first_bad_gradient(module: nn.Module, loss: Tensor) -> str:

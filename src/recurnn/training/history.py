@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recurnn.errors import RecurnnError
+from recurnn import files
+from recurnn.errors import DataError, RecurnnError
+from recurnn.training import rows
 
 if TYPE_CHECKING:
     from recurnn.training.run import Run
@@ -57,6 +60,7 @@ class Epoch:
         clipped: mean over the updates of the share that each kind of clipping changed.
         skipped: updates left out because something was not finite.
         learning_rate: of the last update.
+        updates: changes of the weights so far, over the whole run.
     """
 
     number: int
@@ -68,12 +72,18 @@ class Epoch:
     clipped: Mapping[str, float] = field(default_factory=dict)
     skipped: int = 0
     learning_rate: float = 0.0
+    updates: int = 0
 
     def row(self) -> dict[str, Any]:
-        """The epoch as one flat row of a table."""
-        row = {k: v for k, v in vars(self).items() if k not in ("metrics", "clipped")}
-        row |= {f"validation_{k}": v for k, v in self.metrics.items()}
-        return row | {f"clipped_{k}": v for k, v in self.clipped.items()}
+        """The epoch as one flat row of a table, named as in a log."""
+        return {
+            "update": self.updates, "epoch": self.number, "loss": self.loss,
+            "validation_loss": self.validation_loss,
+            **{f"validation_{k}": v for k, v in self.metrics.items()},
+            **{f"clipped_{k}": v for k, v in self.clipped.items()},
+            "skipped": self.skipped, "learning_rate": self.learning_rate,
+            "per_second": self.per_second, "seconds": self.seconds,
+        }  # fmt: skip
 
 
 @dataclass
@@ -100,6 +110,27 @@ class History:
     updates: int = 0
     averaged_since: int | None = None
     resumed: int | None = None
+
+    def records(self) -> list[dict[str, Any]]:
+        """A flat row for each epoch, with the columns of a log: for `pandas.DataFrame` or JSON."""
+        return [epoch.row() for epoch in self.epochs]
+
+    def save(self, path: str | Path) -> None:
+        """Write the rows of `records`, the same as a log of the run's epochs.
+
+        Args:
+            path: the file: ``.csv``, or ``.jsonl`` for JSON lines; one that is there is replaced.
+
+        Raises:
+            ConfigError: the file is of neither kind.
+            DataError: the disk refuses.
+        """
+        path = rows.checked(path)
+        try:
+            with files.replacing(path) as file:
+                files.write_all(file, rows.text(path, self.records()).encode())
+        except OSError as error:
+            raise DataError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 class Watch:

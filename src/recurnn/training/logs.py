@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from recurnn.errors import CheckpointWarning, ConfigError
+from recurnn.training import rows
 from recurnn.training.history import Epoch, Update, Watch
 from recurnn.training.run import Run
-
-_KINDS = (".csv", ".jsonl")
 
 
 class LogFile(Watch):
@@ -34,11 +30,7 @@ class LogFile(Watch):
     """
 
     def __init__(self, path: str | Path, *, every: int | None = None) -> None:
-        self.path, self.every = Path(path), every
-        if self.path.suffix not in _KINDS:
-            raise ConfigError(
-                f"The log is {self.path.name!r}; expected a name that ends in .csv or .jsonl."
-            )
+        self.path, self.every = rows.checked(path), every
         self._file: IO[str] | None = None
         self._columns: list[str] = []
 
@@ -46,15 +38,14 @@ class LogFile(Watch):
         """A run begins, or is taken up."""
         self._columns = _columns(run)
         try:
-            rows = self._before(run.history.updates) if run.history.resumed is not None else []
+            before = self._before(run.history.updates) if run.history.resumed is not None else []
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("w", encoding="utf-8", newline="")
-            if self.path.suffix == ".csv":
-                csv.writer(self._file).writerow(self._columns)
+            self._file.write(rows.head(self.path, self._columns))
         except OSError as error:
             self._give_up(error)
             return
-        for row in rows:
+        for row in before:
             self._write(row)
 
     def update(self, run: Run, update: Update) -> None:
@@ -74,8 +65,7 @@ class LogFile(Watch):
 
     def epoch(self, run: Run, epoch: Epoch, *, best: bool) -> None:
         """An epoch is over."""
-        row = epoch.row()
-        self._write({"update": run.history.updates, "epoch": row.pop("number")} | row)
+        self._write(epoch.row())
 
     def end(self, run: Run) -> None:
         """The run is over."""
@@ -89,11 +79,7 @@ class LogFile(Watch):
         if self._file is None:
             return
         try:
-            if self.path.suffix == ".csv":
-                csv.writer(self._file).writerow([_blank(row.get(c)) for c in self._columns])
-            else:
-                known = {c: row[c] for c in self._columns if _blank(row.get(c)) != ""}
-                self._file.write(json.dumps(known) + "\n")
+            self._file.write(rows.line(self.path, self._columns, row))
             self._file.flush()
         except OSError as error:
             self._give_up(error)
@@ -111,13 +97,10 @@ class LogFile(Watch):
         """The rows of the file up to an update."""
         if not self.path.is_file():
             return []
-        with self.path.open(encoding="utf-8", newline="") as file:
-            if self.path.suffix == ".csv":
-                rows: list[dict[str, Any]] = list(csv.DictReader(file))
-            else:
-                rows = [_read(line) for line in file]
-        return [row for row in rows if str(row.get("update", "")).isdigit()
-                and int(row["update"]) <= update]  # fmt: skip
+        return [
+            row for row in rows.read(self.path)
+            if str(row.get("update", "")).isdigit() and int(row["update"]) <= update
+        ]  # fmt: skip
 
 
 class TensorBoard(Watch):
@@ -182,16 +165,3 @@ def _columns(run: Run) -> list[str]:
         "update", "epoch", "batch", "loss", "validation_loss", *metrics, "norm", *clipped,
         "skipped", "learning_rate", "per_second", "seconds",
     ]  # fmt: skip
-
-
-def _blank(value: Any) -> Any:
-    """What is not there, or not a number, is left empty."""
-    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
-
-
-def _read(line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError:  # a killed writer's last line
-        return {}
-    return row if isinstance(row, dict) else {}

@@ -14,10 +14,9 @@ import torch
 from torch import nn
 
 from recurnn.data import Streams
-from recurnn.errors import ConfigError, one_of
 from recurnn.training.evaluation import evaluation_feed
 from recurnn.training.feeds import Batches, Feed, Shuffled, Streamed
-from recurnn.training.given import check_given
+from recurnn.training.given import check_given, check_together
 from recurnn.training.history import History, Watch
 from recurnn.training.logs import LogFile
 from recurnn.training.objective import LOSSES, Metric, Objective, Supervised, metrics_of
@@ -39,6 +38,7 @@ def fit(
     objective: Objective | None = None,
     metrics: Mapping[str, Metric] | Sequence[str] = (),
     saves: Saves | None = None,
+    log: str | Path | None = None,
 ) -> History:
     """Train a network and leave it with its best weights, in evaluation mode.
 
@@ -50,7 +50,8 @@ def fit(
 
     A stream (`recurnn.data.Streams`) is trained by truncated backpropagation through time: the
     network is called with a chunk [k, B, ...] and the state that it returned for the chunk
-    before, and returns output and state. Memory is bounded by the chunk.
+    before, and returns output and state. Memory is bounded by the chunk. A chunk is of
+    ``plan.k1`` steps, 35 by default, and no gradient goes further back than ``plan.k2``.
 
     Under torchrun or ``accelerate launch`` every process calls this with the same arguments; each
     batch, and the lanes of a stream, are divided among them, and all end with the same weights.
@@ -64,8 +65,10 @@ def fit(
         watch: is told of every update and epoch; one, or several.
         objective: from a batch to what is minimised, instead of ``plan.loss``.
         metrics: measured on the validation part: names, or `Metric` by name.
-        saves: where checkpoints and the log (``log.csv``, a row an epoch) go, and whether to go
-            on from a checkpoint.
+        saves: where checkpoints go, and whether to go on from one; a log lies there too
+            (``log.csv``).
+        log: file of a log, ``.csv`` or ``.jsonl``: a row an epoch, as training goes. For a row of
+            every so many updates, give a `LogFile` as a `watch`.
 
     Returns:
         Losses and times of every epoch, and which one was kept.
@@ -79,7 +82,7 @@ def fit(
     check_given(module, train, validation, plan, saves)
     processes = Processes(plan.precision)
     chosen = metrics_of(metrics if isinstance(metrics, Mapping) else tuple(metrics))
-    _check(plan, train, validation, chosen, processes)
+    check_together(plan, train, validation, chosen, objective, processes.count)
     home = next(module.parameters(), torch.empty(0)).device
     module.to(processes.device)
     run = Run(
@@ -88,7 +91,7 @@ def fit(
         None if validation is None else evaluation_feed(validation),
         plan,
         name,
-        _watches(watch, saves),
+        _watches(watch, saves, log),
         objective or Supervised(LOSSES[plan.loss] if isinstance(plan.loss, str) else plan.loss),
         chosen,
         processes,
@@ -116,11 +119,15 @@ def fit(
     return run.history
 
 
-def _watches(watch: Watch | Sequence[Watch] | None, saves: Saves | None) -> list[Watch]:
-    """Those who are told; where there is a folder, a log is among them."""
+def _watches(
+    watch: Watch | Sequence[Watch] | None, saves: Saves | None, log: str | Path | None
+) -> list[Watch]:
+    """Those who are told; a log is among them where one is asked for, and in every folder."""
     given = [watch] if isinstance(watch, Watch) else list(watch or ())
-    log = [] if saves is None else [LogFile(Path(saves.folder) / "log.csv")]
-    return [*given, *log]
+    paths = [] if log is None else [log]
+    if saves is not None:
+        paths.append(Path(saves.folder) / "log.csv")
+    return [*given, *map(LogFile, paths)]
 
 
 def _train(run: Run, saving: Saving, signals: Signals) -> None:
@@ -180,30 +187,3 @@ def _feed(train: Batches | Streams, plan: Plan) -> Feed:
     if isinstance(train, Streams):
         return Streamed(train, plan.k1, plan.window)
     return Shuffled(train, plan.samples(len(train)), seed=plan.seed, bucket=plan.bucket)
-
-
-def _check(
-    plan: Plan,
-    train: Batches | Streams,
-    validation: Batches | Streams | None,
-    metrics: Mapping[str, Metric],
-    processes: Processes,
-) -> None:
-    """Refuse, before any work, what does not fit together."""
-    if plan.monitor != "loss":
-        if plan.monitor not in metrics:
-            raise one_of("monitor", plan.monitor, ["loss", *metrics])
-        if validation is None:
-            raise ConfigError(
-                f"monitor is {plan.monitor!r}, but there is no validation part to measure it on."
-            )
-    if plan.averaging is not None and plan.averaging.after is None and validation is None:
-        raise ConfigError(
-            "averaging waits for the validation loss to rise, but there is no validation part.\n"
-            "  Give one, or the epoch after which averaging begins: Averaging(after=...)."
-        )
-    if isinstance(train, Streams) and train.lanes < processes.count:
-        raise ConfigError(
-            f"The stream has {train.lanes} lanes for {processes.count} processes.\n"
-            "  Each process needs a lane of its own: give a larger batch_size."
-        )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recurnn.errors import ShapeError, one_of
+from recurnn.errors import KindError, ShapeError, one_of
 from recurnn.training import carry
 from recurnn.training.feeds import Batch
 
@@ -142,7 +142,7 @@ class Supervised:
 
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
-        self._resets: dict[type[nn.Module], bool] = {}
+        self._parameters: dict[type[nn.Module], Mapping[str, Any]] = {}
 
     def __call__(self, module: nn.Module, batch: Batch, state: Any) -> Outcome:
         """Run the network on a batch."""
@@ -171,27 +171,49 @@ class Supervised:
         return Outcome(value, count if own is None else own, output, target)
 
     def _run(self, module: nn.Module, x: Any, state: Any, reset: Tensor) -> tuple[Tensor, Any]:
+        takes_reset = "reset" in self._parameters_of(module)
         if not bool(reset.any()):
-            result = module(x, state)
-            return result[0], result[1]
-        if self._takes_reset(module):
-            result = module(x, state, reset=reset)
-            return result[0], result[1]
+            return _output_and_state(module, module(x, state))
+        if takes_reset:
+            return _output_and_state(module, module(x, state, reset=reset))
         pieces = []
         starts = torch.nonzero(reset.any(1)).flatten().tolist()
         for begin, end in zip([0, *starts], [*starts, len(x)], strict=True):
             if begin in starts and state is not None:
                 state = carry.restarted(state, reset[begin])
             if begin < end:
-                output, state = module(x[begin:end], state)[:2]
+                output, state = _output_and_state(module, module(x[begin:end], state))
                 pieces.append(output)
         return torch.cat(pieces), state
 
-    def _takes_reset(self, module: nn.Module) -> bool:
+    def _parameters_of(self, module: nn.Module) -> Mapping[str, Any]:
+        """What the network's `forward` takes, which must be a state among others."""
         kind = type(module)
-        if kind not in self._resets:
-            self._resets[kind] = "reset" in inspect.signature(module.forward).parameters
-        return self._resets[kind]
+        if kind not in self._parameters:
+            signature = inspect.signature(module.forward)
+            try:
+                signature.bind(None, None)
+            except TypeError:
+                raise KindError(
+                    f"{kind.__name__} cannot be run along a stream: its forward{signature} takes "
+                    "no state.\n  It is called with a chunk x [k, B, ...] and the state that it "
+                    "returned for the chunk before, None at first.\n"
+                    "  Write forward(self, x, state=None), and return output, state."
+                ) from None
+            self._parameters[kind] = signature.parameters
+        return self._parameters[kind]
+
+
+def _output_and_state(module: nn.Module, result: Any) -> tuple[Tensor, Any]:
+    """What a network returned for a chunk of a stream."""
+    if not isinstance(result, (tuple, list)) or len(result) < 2:
+        raise KindError(
+            f"{type(module).__name__} returned no state for a chunk of a stream.\n"
+            f"  It returned a {type(result).__name__}; expected output [k, B, ...] and the state "
+            "to carry to the next chunk.\n"
+            "  Write return output, state; a network without a state returns None for it."
+        )
+    return result[0], result[1]
 
 
 def call(module: nn.Module, inputs: Any) -> Any:

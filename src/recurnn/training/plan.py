@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from recurnn.errors import ConfigError, KindError, one_of
 from recurnn.training.averaging import Averaging
 from recurnn.training.clipping import Clip
 from recurnn.training.history import TrainingError
+from recurnn.training.named import Named, remembers
 from recurnn.training.objective import LOSSES, Loss
 from recurnn.training.schedules import SCHEDULES, Schedule, Warmup
 
@@ -35,19 +36,33 @@ Optimizer = str | Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 PRECISIONS = ("float32", "bfloat16")
 NON_FINITE = ("raise", "warn", "off")
 _BATCH = 128
+_ELSEWHERE = {
+    "lr": "learning_rate=...",
+    "scheduler": "schedule=...",
+    "metrics": "fit(..., metrics=...)",
+    "log": "fit(..., log=...)",
+    "momentum": 'optimizer_options={"momentum": ...}',
+    "weight_decay": 'optimizer_options={"weight_decay": ...}',
+    "betas": 'optimizer_options={"betas": ...}',
+    "eps": 'optimizer_options={"eps": ...}',
+}
 
 
+@remembers(elsewhere=_ELSEWHERE)
 @dataclass(frozen=True)
-class Plan:
+class Plan(Named):
     """How to train.
+
+    An option that could not act is refused: `learning_rate` where a function makes the optimizer,
+    `batch_size` of a stream, `k1` and `k2` of anything else, `patience` without a validation part.
 
     Attributes:
         loss: ``"mse"``, ``"mae"``, ``"cross_entropy"`` or ``"binary_cross_entropy"``, or a
             function of output and target that returns the mean, or the mean and over how many.
         optimizer: the name of an optimizer of torch.optim, or a function that makes one of a list
             of weights.
-        learning_rate: of the optimizer.
-        optimizer_options: what else it is given: ``{"momentum": 0.9}``.
+        learning_rate: of the optimizer, if it is given by its name.
+        optimizer_options: what else it is given then: ``{"momentum": 0.9}``.
         batch_size: samples in a batch, over all processes; ``"all"`` for full batches; None for
             128, or all where there are fewer. A stream has its own.
         epochs: passes over the training part, at most.
@@ -60,7 +75,8 @@ class Plan:
             never.
         accumulate: batches whose gradients are summed for one update.
         bucket: whether sequences of similar length are batched together.
-        k1: steps of a stream after which the weights are updated.
+        k1: steps of a stream after which the weights are updated; 35 by default, as in the larger
+            networks of Zaremba et al. 2014.
         k2: steps that the gradient goes back from there; as many as `k1` by default (Williams and
             Peng 1990).
         precision: ``"float32"``, or ``"bfloat16"``: autocast, the weights staying float32.
@@ -110,6 +126,13 @@ class Plan:
         rate = self.learning_rate
         if not isinstance(rate, (int, float)) or not 0 < rate < math.inf:
             raise ConfigError(f"learning_rate is {rate!r}; expected a number above 0.")
+        for what in ("learning_rate", "optimizer_options"):
+            if not isinstance(self.optimizer, str) and self.given(what):
+                raise ConfigError(
+                    f"{what} is {getattr(self, what)!r}, but optimizer is a function, which gives "
+                    "the optimizer its own.\n"
+                    "  Give it there: lambda weights: torch.optim.SGD(weights, lr=0.1)."
+                )
         self.clipping()
         if self.k2 is not None and self.k1 > self.k2:
             raise ConfigError(
@@ -197,7 +220,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """The options as plain values, functions by name."""
-        plain = dict(vars(self))
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
         plain["clip"] = {k: v for k, v in vars(self.clipping()).items() if v is not None}
         plain["averaging"] = None if self.averaging is None else dict(vars(self.averaging))
         plain["optimizer_options"] = {k: repr(v) for k, v in self.optimizer_options.items()}
@@ -222,4 +245,10 @@ def _holding(optimizer: Any, weights: list[nn.Parameter]) -> torch.optim.Optimiz
             "optimizer holds none of the network's weights.\n"
             "  Make it of the weights that the function is called with."
         )
+    for group in optimizer.param_groups:
+        if not 0 <= float(group["lr"]) < math.inf:
+            raise ConfigError(
+                f"optimizer has the learning rate {float(group['lr'])!r}; expected a finite number "
+                "of at least 0."
+            )
     return optimizer

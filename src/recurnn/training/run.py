@@ -20,7 +20,7 @@ from recurnn.training.history import Epoch, History, TrainingError, Update, Watc
 from recurnn.training.objective import Metric, Objective, Outcome
 from recurnn.training.plan import Plan
 from recurnn.training.processes import Processes
-from recurnn.training.schedules import Position
+from recurnn.training.schedules import Position, checked_factor
 
 
 class Totals:
@@ -173,6 +173,7 @@ class Run:
             {kind: share / updates for kind, share in totals.clipped.items()},
             totals.skipped,
             self.learning_rate,
+            self.history.updates,
         )
         self.history.epochs.append(epoch)
         self.batch, self.totals, self.state = 0, Totals(), None
@@ -251,7 +252,7 @@ class Run:
             self.epoch,
             tuple(self.monitored),
         )
-        factor = self._factor(at)
+        factor = checked_factor(self._factor(at), at)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
 
@@ -263,16 +264,20 @@ class Run:
             with self.processes.autocast():
                 return self.objective(self.module, batch, state).loss
 
-        what = finite.first_bad(self.module, batch.inputs, batch.target, again, random)
+        what = finite.first_bad(self.module, batch, again, random)
         rate = plan.learning_rate
         clip = "" if plan.clipping().kinds else ", or clip the gradient (clip=1.0)"
+        steps = ""
+        if batch.streamed:
+            last = batch.begin + len(batch.reset) - 1
+            steps = f" (steps {batch.begin} to {last} of the lanes)"
         kind = "the loss is no longer a number" if not math.isfinite(loss) else (
             "the gradient is no longer finite"
         )  # fmt: skip
         text = (
             f"{self.name}: {kind}.\n"
             f"  The loss was {loss:.6g} in epoch {self.epoch}, batch {self.batch} of "
-            f"{self.batches}, with {_named(plan)} and learning rate {rate:g}.\n"
+            f"{self.batches}{steps}, with {_named(plan)} and learning rate {rate:g}.\n"
             f"  The first that is not finite: {what}.\n"
         )
         if plan.non_finite == "raise":

@@ -102,6 +102,13 @@ class Saving:
         self.run.processes.wait()
         found = self.files.newest()
         if found is not None:
+            begun, epochs = found[1]["epoch"], self.run.plan.epochs
+            if begun > epochs:
+                raise CheckpointError(
+                    f"{self.saves.folder} holds checkpoints of a run that is further than this one "
+                    f"is to go.\n  It is in epoch {begun}; epochs is {epochs}.\n"
+                    f"  Nothing was trained. Give epochs of at least {begun}, or another folder."
+                )
             unpack(self.run, found[1])
             self._saved = found[0]
 
@@ -166,6 +173,7 @@ def pack(run: Run) -> dict[str, Any]:
         },
         "epoch": run.epoch,
         "batch": run.batch,
+        "patience": run.plan.patience,
         "totals": vars(run.totals),
         "lowest": run.lowest,
         "monitored": run.monitored,
@@ -210,6 +218,9 @@ def unpack(run: Run, saved: Mapping[str, Any]) -> None:
     run.history.epochs = [Epoch(**e) for e in history.pop("epochs")]
     vars(run.history).update(history | {"interrupted": False})
     run.history.resumed = run.history.updates
+    ended, patience = run.batch == 0, saved["patience"]  # of an epoch; it may have more now
+    if ended and patience is not None and run.epoch - run.history.best >= patience:
+        run.history.stopped_early = run.out_of_patience()
 
 
 def _on(nest: Any, device: torch.device) -> Any:
@@ -229,12 +240,34 @@ def _about(run: Run, data: Batches | Streams) -> dict[str, Any]:
             for k, v in run.module.state_dict().items()
         },
         "plan": json.loads(json.dumps(plan)),
+        "optimizer": json.loads(json.dumps(_settings(run.optimizer))),
         "data": {
             "kind": type(data).__name__,
             "size": data.length * data.lanes if isinstance(data, Streams) else len(data),
             "sample": _fingerprint(data),
         },
     }
+
+
+def _settings(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The settings of each group of weights, as the run begins with them.
+
+    A plan has a function of the user's by its name only, and what that function makes may have
+    changed. A checkpoint's settings would silently take the place of its own.
+    """
+    found: dict[str, Any] = {"kind": type(optimizer).__name__}
+    groups = optimizer.param_groups
+    for number, group in enumerate(groups, start=1):
+        of = f" of group {number}" if len(groups) > 1 else ""
+        for name, value in group.items():
+            if name == "params":
+                found[f"number of tensors{of}"] = len(value)
+            elif isinstance(value, Tensor):
+                found[name + of] = value.tolist()
+            else:
+                plain = value is None or isinstance(value, (bool, int, float, str, tuple, list))
+                found[name + of] = value if plain else repr(value)
+    return found
 
 
 def _fingerprint(data: Batches | Streams) -> str:
@@ -259,7 +292,8 @@ def _fingerprint(data: Batches | Streams) -> str:
 
 def _check_same(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
     """Refuse a checkpoint of another model, plan, data set or version; say what differs."""
-    for what, title in (("weights", "model"), ("data", "data set"), ("plan", "plan")):
+    titles = {"weights": "model", "data": "data set", "plan": "plan", "optimizer": "optimizer"}
+    for what, title in titles.items():
         old, new = dict(there.get(what, {})), here[what]
         for key in [*new, *(k for k in old if k not in new)]:
             if old.get(key) != new.get(key):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from recurnn.errors import ConfigError
 
@@ -111,6 +112,25 @@ class Warmup:
         """The factor at a position."""
         then = SCHEDULES[self.then] if isinstance(self.then, str) else self.then
         return then(at) * min(1.0, (at.update + 1) / max(1, self.updates))
+
+
+def checked_factor(factor: Any, at: Position) -> float:
+    """What a schedule said, as a number.
+
+    Raises:
+        ConfigError: it is none that a learning rate can be multiplied by.
+    """
+    try:
+        found = float(factor)
+    except (TypeError, ValueError):
+        found = math.nan
+    if not 0 <= found < math.inf:
+        raise ConfigError(
+            f"schedule returned {factor!r} for update {at.update + 1} of {at.updates}, in epoch "
+            f"{at.epoch}.\n  Expected a finite number of at least 0: the learning rate is "
+            "multiplied by it."
+        )
+    return found
 
 
 SCHEDULES: dict[str, Schedule] = {"constant": constant, "cosine": cosine, "linear": linear}

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-import pandas as pd
 from rich.console import Console
 
 from recurnn.cli.lm import options as o
 from recurnn.cli.lm.progress import LanguageProgress
 from recurnn.cli.lm.tables import text_table
 from recurnn.models import LanguageModel
-from recurnn.models.folder import check_free, written
+from recurnn.models.folder import HISTORY, check_free, written
 from recurnn.training import Saves
 from recurnn.training.processes import Processes
 
@@ -99,8 +98,7 @@ def train(
 def _write(model: LanguageModel, out: Path, *, overwrite: bool) -> None:
     with written(out, overwrite=overwrite) as folder:
         model.write_to(folder)
-        rows = pd.DataFrame([e.row() for e in model.history.epochs])
-        rows.to_csv(folder / "history.csv", index=False)
+        model.history.save(folder / HISTORY)
 
 
 def _tell(console: Console, model: LanguageModel, out: Path) -> None:

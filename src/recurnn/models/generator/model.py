@@ -334,8 +334,9 @@ class SequenceGenerator(Estimator):
             assert train is not None
             self._longest = max(self._longest, int(train.lengths.max()))
             size = min(len(train), o.batch_size or batch_size(len(train)))
+            plan = o.plan(bucket=True, batch_size=size, validated=held is not None)
             self.history = fit(
-                network, train, held, o.plan(bucket=True, batch_size=size), name=o.name,
+                network, train, held, plan, name=o.name,
                 objective=Supervised(network.loss), watch=watch, saves=saves,
             )  # fmt: skip
         except BaseException:

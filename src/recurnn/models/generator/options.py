@@ -31,6 +31,7 @@ class GeneratorOptions(ModelOptions):
     temperature: float = 1.0
     max_length: int | None = None
     validation: float = 0.1
+    patience: int | None = 5
 
     def __post_init__(self) -> None:
         if self.target not in UNITS:

@@ -41,12 +41,11 @@ def summary(options: LanguageOptions, tokenizer: Tokenizer, tokens: Mapping[str,
     said = f", {unknown / every:.2%} unknown" if unknown else ""
     o, sizes = options, options.hidden_sizes
     layers = " + ".join(map(str, sizes)) if len(set(sizes)) > 1 else f"{len(sizes)} × {sizes[0]}"
-    plan = o.plan(1)
     return (
         f"Tokens ({tokenizer.kind}): {', '.join(parts)}; V = {tokenizer.size:,}{said}\n"
         f"Network: {name_of(o)} ({layers}), embedding {o.embedding(tokenizer.size)}"
         f"{', tied' if o.tied else ''}{', adaptive softmax' if o.softmax == 'adaptive' else ''}; "
-        f"{o.optimizer} {o.learning_rate:g}, {o.schedule}, batch {o.batch_size} × {plan.window}, "
+        f"{o.optimizer} {o.learning_rate:g}, {o.schedule}, batch {o.batch_size} × {o.window}, "
         f"seed {o.seed}"
     )
 

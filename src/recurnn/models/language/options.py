@@ -9,6 +9,7 @@ from typing import Any
 from recurnn.cells import CELLS
 from recurnn.data.text import TOKENIZERS
 from recurnn.errors import ConfigError, KindError, one_of
+from recurnn.models.options import check_patience
 from recurnn.training import Averaging, Decay, Plan, Plateau
 
 CONTEXTS = ("left", "both")
@@ -161,11 +162,17 @@ class LanguageOptions:
         """E, with so many tokens."""
         return self.embedding_size or min(self.hidden_sizes[0], 512, -(-vocabulary // 16) * 16)
 
-    def plan(self, epochs: int) -> Plan:
+    @property
+    def window(self) -> int:
+        """Tokens that the gradient goes back."""
+        return self.steps if self.back is None else self.back
+
+    def plan(self, epochs: int, *, validated: bool = True) -> Plan:
         """How to train.
 
         Args:
             epochs: where the options leave them open.
+            validated: whether there is a validation part, for patience.
         """
         extra = {"momentum": self.momentum, "weight_decay": self.weight_decay}
         schedule: Any = self.schedule
@@ -176,22 +183,23 @@ class LanguageOptions:
         averaging = None
         if self.averaging is not None:
             averaging = Averaging(None if self.averaging == NON_MONOTONIC else self.averaging)  # type: ignore[arg-type]
+        # Pieces of text are samples, and read in batches; one long text is a stream.
+        batched = self.context == "both"
+        back: dict[str, Any] = {} if batched else {"k1": self.steps, "k2": self.back}
         return Plan(
-            loss="cross_entropy",
             optimizer=self.optimizer,
             learning_rate=self.learning_rate,
             optimizer_options={k: v for k, v in extra.items() if v},
-            batch_size=self.batch_size if self.context == "both" else None,
+            batch_size=self.batch_size if batched else None,
             epochs=epochs if self.epochs is None else self.epochs,
             clip=self.clip,
-            patience=self.patience,
+            patience=self.patience if validated else None,
             schedule=schedule,
             averaging=averaging,
-            bucket=self.context == "both",
-            k1=self.steps,
-            k2=self.back,
+            bucket=batched,
             precision=self.precision,
             seed=self.seed,
+            **back,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -272,6 +280,12 @@ class LanguageOptions:
                 f"segmenter is {self.segmenter!r}, but the units are {self.unit}.\n"
                 '  Words are segmented: give unit="words".'
             )
+        if self.back is not None and self.context == "both":
+            raise ConfigError(
+                f"back is {self.back}, but the context is both: a piece of text is gone through as "
+                "a whole.\n  Leave it out; steps is the longest piece."
+            )
+        check_patience(self)
 
 
 def options_of(

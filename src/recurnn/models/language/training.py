@@ -107,7 +107,7 @@ def train(
         module,
         data,
         held,
-        options.plan(epochs),
+        options.plan(epochs, validated=held is not None),
         name=name_of(options),
         watch=watch,
         objective=Supervised(module.loss),
@@ -121,7 +121,7 @@ def _parts(prepared: Prepared, o: LanguageOptions) -> tuple[Any, Any]:
     if o.context == "both":
         held = None if prepared.validation is None else Pieces(prepared.validation, o.steps)
         return Pieces(prepared.train, o.steps), held
-    data = stream(prepared.train, o.batch_size, o.back or o.steps, "training")
+    data = stream(prepared.train, o.batch_size, o.window, "training")
     if prepared.validation is None:
         return data, None
     lanes = max(1, min(16, len(prepared.validation) // 256))

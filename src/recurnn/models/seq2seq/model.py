@@ -337,8 +337,9 @@ class Seq2Seq(Estimator):
         validation = Pairs([ids[0][i] for i in held], [ids[1][i] for i in held]) if held else None
         self._longest = max(self._longest, int(train.targets.lengths.max()))
         plan = o.plan(
-            bucket=True, batch_size=min(len(train), o.batch_size or batch_size(len(train)))
-        )
+            bucket=True, batch_size=min(len(train), o.batch_size or batch_size(len(train))),
+            validated=bool(held),
+        )  # fmt: skip
         watches = [watch] if isinstance(watch, Watch) else list(watch or ())
         self._network, self._seen = module, (sources, targets)  # `summary` works from now on
         try:

@@ -38,6 +38,7 @@ class Seq2SeqOptions(ModelOptions):
     length_penalty: float = 0.6
     max_length: int | None = None
     validation: float = 0.1
+    patience: int | None = 5
 
     def __post_init__(self) -> None:
         for name, known in (("source", UNITS), ("target", UNITS), ("attention", ATTENTIONS)):
