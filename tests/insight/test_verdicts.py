@@ -132,6 +132,16 @@ def test_a_layer_that_reads_several_steps_at_once_has_a_lag_of_its_own():
     assert found.lag_in_words("rnn") == "the task's lag is 60, 20 of this layer"
 
 
+def test_padding_is_not_judged_as_input():
+    layer = nn.Recurrent(cells.GRU(2, 3), batch_first=True, engine="reference")
+    x = torch.randn(3, 9, 2)
+    x[1, 5:] = -300.0
+    lengths = torch.tensor([9, 5, 9])
+    for of, told in ((lengths, False), (None, True)):
+        subject = Subject(layer, x, torch.randn(3, 9, 3), lengths=of)
+        assert ("unscaled input" in names(insight.inspect(subject, experiments=False))) == told
+
+
 def test_every_verdict_is_planted_or_tested_here():
     tested = {c.expected for c in planted.FAULTS} | {"unused", "forgets"}
     assert tested == set(RULES)

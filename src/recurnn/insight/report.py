@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,10 @@ def report(inspection: Inspection, units: Sequence[str] = ()) -> Page:
         page.section("Reading", "The first row of the data, as the network reads it.")
         for figure in read:
             page.figures(figure)
+    if attention := _attention(inspection):
+        page.section("Attention", "Where the decoder looks while it says the targets of the data.")
+        for figure in attention:
+            page.figures(figure)
     if s.configuration:
         page.section("Configuration")
         page.settings(s.configuration)
@@ -107,7 +112,7 @@ def named_figures(
     for found in _reach(inspection):
         if found is not None:
             yield _name(found.title), found
-    for figure in readings(inspection, units):
+    for figure in [*readings(inspection, units), *_attention(inspection)]:
         yield _name(figure.title), figure
 
 
@@ -176,6 +181,14 @@ def _reach(found: Inspection) -> list[Figure | None]:
         None if found.contributions is None else f.contribution_figure(found.contributions),
         None if found.contexts is None else f.context_figure(found.contexts),
     ]
+
+
+def _attention(found: Inspection) -> list[Figure]:
+    return [
+        replace(f.attention_figure(one.weights, one.source, one.target),
+                title=f"Attention in row {number}")
+        for number, one in enumerate(found.subject.attended, start=1)
+    ]  # fmt: skip
 
 
 def _layers(found: Inspection) -> str:

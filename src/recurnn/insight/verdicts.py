@@ -172,10 +172,8 @@ def _unscaled(found: Inspection) -> Iterator[Rest]:
     x = found.subject.x
     if not x.is_floating_point():
         return
-    flat = (
-        x.detach().double().reshape(-1, x.shape[-1]) if x.dim() > 2 else x.double().reshape(-1, 1)
-    )
-    columns = flat.cpu().numpy()
+    real = found.subject.real_of(found.subject.by_row(x.detach()))
+    columns = real.reshape(-1, x.shape[-1] if x.dim() > 2 else 1).cpu().double().numpy()
     mean, std = columns.mean(axis=0), columns.std(axis=0)
     size = np.sqrt(np.square(columns).mean(axis=0))
     flags = np.isin(columns, (0.0, 1.0)).all(axis=0) | (std == 0)
