@@ -80,6 +80,7 @@ class Subject:
         others: what takes the place of tokens that are altered, shaped as x; by default those of
             the row before.
         attended: where a decoder looked in some rows.
+        beaten_by: the simple baseline that did better on held-out data, if one is known.
         configuration: what the report prints about the model.
 
     Raises:
@@ -109,6 +110,7 @@ class Subject:
     reads: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     others: Tensor | None = None
     attended: Sequence[Attended] = ()
+    beaten_by: str = ""
     configuration: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from recurnn import insight
 from recurnn.errors import ConfigError, DataError
 from recurnn.insight.reading import readings
 from recurnn.insight.report import named_figures
+from recurnn.models.sequence_comparison import Scored
 
 
 def sequences(lengths: list[int]) -> list[np.ndarray]:
@@ -254,3 +255,25 @@ def test_a_generator_of_points_has_its_own_loss():
     found = insight.inspect(subject)
     assert found.occlusion["change"].iloc[0] > 0.1
     assert "unscaled input" not in [v.name for v in found.verdicts]
+
+
+def test_the_baseline_that_did_clearly_better_is_told():
+    model = tagger()
+    assert model.subject(SENTENCES[:3], TAGS[:3]).beaten_by == ""
+    for ours, theirs, told in ((0.5, 0.9, "majority"), (0.9, 0.902, ""), (0.9, 0.5, "")):
+        rows = [Scored("LSTM", {"accuracy": ours, "all right": 0.1}, 1.0, recurrent=True),
+                Scored("majority", {"accuracy": theirs, "all right": 0.1}, 1.0)]  # fmt: skip
+        model.comparison = sorted(rows, key=lambda row: -row.scores["accuracy"])
+        assert model.subject(SENTENCES[:3], TAGS[:3]).beaten_by == told
+
+
+def test_a_language_model_is_judged_beside_its_n_gram(tmp_path):
+    (tmp_path / "t.txt").write_text('He said: "hold (on)" to me.\n' * 60)
+    model = recurnn.LanguageModel(hidden_size=6, batch_size=4, steps=24, epochs=1)
+    model.fit(tmp_path / "t.txt")
+    (network,) = (row for row in model.comparison if row.recurrent)
+    best = min(model.comparison, key=lambda row: row.nats)
+    assert best.nats < 0.9 * network.nats
+    assert model.subject(tmp_path / "t.txt").beaten_by == best.model
+    model.comparison = [network]
+    assert model.subject(tmp_path / "t.txt").beaten_by == ""

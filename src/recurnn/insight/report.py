@@ -40,7 +40,8 @@ def report(inspection: Inspection, units: Sequence[str] = ()) -> Page:
         f"{s.rows} rows of {s.steps} steps; {_layers(inspection)}.",
     )
     page.section("Verdict")
-    page.verdicts(inspection.verdicts, _good(inspection))
+    page.verdicts(inspection.verdicts)
+    page.items(inspection.facts)
     page.table(*_numbers(inspection))
     if inspection.course is not None and inspection.course.rows:
         page.section("Training")
@@ -199,19 +200,12 @@ def _layers(found: Inspection) -> str:
     return "; ".join(parts)
 
 
-def _good(found: Inspection) -> str:
-    parts = []
-    for name, flow in found.flows.items():
-        left = flow.decay.left_after(found.lag_of(name))
-        parts.append(f"{name}: {percent(left)} of the gradient is left where "
-                     f"{found.lag_in_words(name)}.")  # fmt: skip
-    return " ".join(parts)
-
-
 def _numbers(found: Inspection) -> tuple[list[str], list[list[Any]]]:
     """The measurements behind the verdicts, a row a layer."""
-    head = ["layer", "gradient a step", "halves in", "1 % left after", "left at the lag", "lag",
-            "gates remember", "Lyapunov exponent"]  # fmt: skip
+    at = ["left at its far end", "steps"]
+    at = ["left at the lag", "lag"] if found.subject.lag is not None else at
+    head = ["layer", "gradient a step", "halves in", "1 % left after", *at, "gates remember",
+            "Lyapunov exponent"]  # fmt: skip
     rows = []
     for name, flow in found.flows.items():
         decay, report = flow.decay, found.gates[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from recurnn.data import Scaler, SeriesSet, Windows
 from recurnn.errors import ConfigError
+from recurnn.models.comparison import NOISE, Row
 from recurnn.models.description import describe
 from recurnn.models.forecast_options import ForecastOptions
 from recurnn.models.preparation import Kind, scaled, with_calendar
@@ -24,6 +25,7 @@ def subject(
     kind: Kind,
     options: ForecastOptions,
     *,
+    comparison: Sequence[Row],
     rows: int,
     lag: int | None,
 ) -> Subject:
@@ -36,6 +38,7 @@ def subject(
         series: which row of the scaler belongs to each series.
         kind: of the data that the network was trained on.
         options: with horizon and context filled in.
+        comparison: of the network with baselines, the best first; empty where there was none.
         rows: windows.
         lag: how many steps back the task reaches, if that is known.
     """
@@ -65,6 +68,7 @@ def subject(
         name=describe(options, kind, None, short=True),
         lag=lag,
         shortens=False,
+        beaten_by=beaten_by(comparison, lambda row: float(row.mse)),
         labels=None if (times := data.series[0].times) is None else list(times[:context]),
         configuration=configuration(module, options.to_dict()),
     )
@@ -84,6 +88,19 @@ def configuration(module: nn.Module, options: Mapping[str, Any]) -> dict[str, An
     """What a report prints about a model: its size, and its options as far as they are set."""
     shown = {k.replace("_", " "): v for k, v in options.items() if v is not None}
     return {"weights": sum(p.numel() for p in module.parameters())} | shown
+
+
+def beaten_by(rows: Sequence[Any], score: Callable[[Any], float]) -> str:
+    """The simple baseline that a network was clearly worse than; empty if there is none.
+
+    Args:
+        rows: of a comparison, the best first; none where nothing was compared.
+        score: of a row.
+    """
+    if not rows or rows[0].recurrent:
+        return ""
+    best, network = score(rows[0]), score(next(row for row in rows if row.recurrent))
+    return rows[0].model if abs(network - best) > NOISE * abs(best) else ""
 
 
 def spread(count: int, rows: int) -> list[int]:

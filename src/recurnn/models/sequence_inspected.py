@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recurnn.data import Sequences
-from recurnn.models.inspected import configuration, each_row, spread
+from recurnn.models.inspected import each_row, spread
 from recurnn.models.sequence_preparation import checked
 from recurnn.subject import Subject
 
@@ -67,16 +67,15 @@ class Inspected:
         chosen = [inputs[i] for i in index]
         data = Sequences([self._numbered(x) for x in chosen], self._encoded(y[index]))
         (x, lengths), target = data.batch(torch.arange(len(index)))
-        module, options = Scaled(self._fitted()), self.get_params(deep=False)
+        module, loss = Scaled(self._fitted()), getattr(self, "loss", None)
         return Subject(
             module,
             module.scaled(x),
             target,
-            each_row(options["loss"]) if "loss" in options else "cross_entropy",
+            "cross_entropy" if loss is None else each_row(loss),
             lengths=None if bool((lengths == x.shape[1]).all()) else lengths,
-            name=f"a {type(self).__name__}",
             lag=lag,
             shortens=self._settled["pooling"] != "flat",  # each step has its own place there
             labels=None if self._kind == "numbers" else chosen[0],
-            configuration=configuration(module, options),
+            **self._looked_into(),
         )

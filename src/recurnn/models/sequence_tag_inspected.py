@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recurnn.models.inspected import configuration, looked_up, spread
+from recurnn.models.inspected import looked_up, spread
 from recurnn.models.sequence_tag_network import TagNetwork
 from recurnn.subject import Subject
 
@@ -99,8 +99,7 @@ class InspectedTagger:
             "cross_entropy",
             lengths=None if bool((lengths == x.shape[1]).all()) else lengths,
             at=(lengths - 1) // 2 if self._options().bidirectional else None,
-            name="a SequenceTagger",
             lag=lag,
             labels=list(chosen[0]) if words else None,
-            configuration=configuration(network, self.get_params(deep=False)),
+            **self._looked_into(),
         )

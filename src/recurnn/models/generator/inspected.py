@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from recurnn.data.pairs_tokens import named
 from recurnn.models.generator.network import PointTeller, TokenTeller
-from recurnn.models.inspected import configuration, spread
+from recurnn.models.inspected import spread
 from recurnn.subject import Loss, Subject
 
 
@@ -82,7 +82,6 @@ class InspectedGenerator:
             *words, end = named(self._unit, chosen[0])
             labels = [end, *words[:-1]]
         return Subject(
-            Conditioned(network, conditions), x, y, loss, lengths=steps, batch_first=False,
-            name="a SequenceGenerator", lag=lag, shortens=False, labels=labels,
-            configuration=configuration(network, self.get_params(deep=False)),
+            Conditioned(network, conditions), x, y, loss, lengths=steps, batch_first=False, lag=lag,
+            shortens=False, labels=labels, **self._looked_into(),
         )  # fmt: skip

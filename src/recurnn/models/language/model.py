@@ -310,7 +310,7 @@ class LanguageModel:
         network = self._left("looked into")
         return inspected.subject(
             network, self.encode(_read(source, **how)), self.tokenizer, name=self.name, rows=rows,
-            steps=steps, truncation=self.options.plan(1).window,
+            steps=steps, truncation=self.options.plan(1).window, comparison=self.comparison,
         )  # fmt: skip
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:

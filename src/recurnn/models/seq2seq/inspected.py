@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from recurnn.data.pairs_batches import IGNORED, Pairs
 from recurnn.data.pairs_tokens import Text, encoded, named
-from recurnn.models.inspected import configuration, looked_up, spread
+from recurnn.models.inspected import looked_up, spread
 from recurnn.models.seq2seq.decoding import Units, attended
 from recurnn.models.seq2seq.network import Seq2SeqNetwork
 from recurnn.subject import Subject, wrapped
@@ -82,13 +82,13 @@ class InspectedPairs:
         looked = [attended(network, units, *pair) for pair in shown]
         S, N = len(words), len(words) + len(said) - 1
         return Subject(
-            Joined(network, first), x, asked, "cross_entropy", lengths=first + second,
-            name="a Seq2Seq", lag=lag, shortens=False,
+            Joined(network, first), x, asked, "cross_entropy", lengths=first + second, lag=lag,
+            shortens=False,
             labels=[*words, said[-1], *said[:-2]],  # what stands before each token of the target
             reads={"network.encoder": (0, S), "network.layers": (S, N)},
             others=torch.where(in_source, wrapped(x, first), wrapped(x, second, first)),
             attended=looked,
-            configuration=configuration(network, self.get_params(deep=False)),
+            **self._looked_into(),
         )  # fmt: skip
 
 
