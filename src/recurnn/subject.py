@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -35,6 +37,21 @@ class Inspectable(Protocol):
 
 
 @dataclass(frozen=True)
+class Attended:
+    """Where a decoder looked.
+
+    Attributes:
+        source: the source's tokens, the end included.
+        target: the target's tokens, the end included.
+        weights: [target, source]; each row adds up to 1.
+    """
+
+    source: list[str]
+    target: list[str]
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Subject:
     """A model, some rows of data, and its loss on them.
 
@@ -50,16 +67,25 @@ class Subject:
         lengths: real steps of each row, [B], given to the module as ``lengths``; None for all.
         batch_first: whether x is [B, T, ...].
         name: of the model, for titles.
+        at: the step of each row whose prediction is looked at, [B], where the model has one a
+            step; the last real one by default. A model that also reads from the end has something
+            to remember on both sides of a step in the middle only.
         lag: how many steps back the task reaches, where that is known; the verdicts are about
-            it. By default the whole of x.
+            it. Where it is not, what was measured is told and not judged.
         truncation: steps after which training cuts the gradient, if it does.
         shortens: whether the model takes windows of fewer steps than those in x.
         labels: what the steps of the first row are called: characters, words, time stamps.
+        reads: which labels are read by layers that read only some: from and to, by how the names
+            of those layers begin.
+        others: what takes the place of tokens that are altered, shaped as x; by default those of
+            the row before.
+        attended: where a decoder looked in some rows.
+        beaten_by: the simple baseline that did better on held-out data, if one is known.
         configuration: what the report prints about the model.
 
     Raises:
         ShapeError: x and y do not fit together, or x has fewer than two steps.
-        ConfigError: an unknown loss.
+        ConfigError: an unknown loss, a lag below one, or a step that a row does not have.
 
     Example:
         >>> import torch, recurnn
@@ -75,11 +101,16 @@ class Subject:
     loss: Loss | str = "mse"
     lengths: Tensor | None = None
     batch_first: bool = True
+    at: Tensor | None = None
     name: str = "model"
     lag: int | None = None
     truncation: int | None = None
     shortens: bool = True
     labels: Sequence[Any] | None = None
+    reads: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    others: Tensor | None = None
+    attended: Sequence[Attended] = ()
+    beaten_by: str = ""
     configuration: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -103,6 +134,22 @@ class Subject:
             )
         if self.lag is not None and self.lag < 1:
             raise ConfigError(f"Subject: lag is {self.lag}; expected steps back, at least 1.")
+        if self.at is not None:
+            self._check_at(self.at)
+
+    def _check_at(self, at: Tensor) -> None:
+        if at.shape != (self.rows,):
+            raise ShapeError(
+                f"Subject: at is {list(at.shape)}.\n  Expected one step a row, [B] = "
+                f"[{self.rows}], because x has so many rows."
+            )
+        wrong = (at < 0) | (at >= self.real)
+        if wrong.any():
+            row = int(wrong.nonzero()[0])
+            raise ConfigError(
+                f"Subject: row {row} has no step {int(at[row])}.\n  It has the steps 0 to "
+                f"{int(self.real[row]) - 1}."
+            )
 
     @property
     def steps(self) -> int:
@@ -115,13 +162,47 @@ class Subject:
         return int(self.x.shape[0 if self.batch_first else 1])
 
     @property
+    def real(self) -> Tensor:
+        """How many steps of each row are real, [B]."""
+        full = torch.full((self.rows,), self.steps)
+        return full if self.lengths is None else self.lengths.cpu()
+
+    @property
+    def ends(self) -> Tensor:
+        """The step of each row that is looked at, [B]: `at`, or the last real one."""
+        return (self.real - 1).clamp(min=0) if self.at is None else self.at.cpu()
+
+    @property
+    def ahead(self) -> int:
+        """The most steps that a row has after the one that is looked at, if `at` says which."""
+        return 0 if self.at is None else int((self.real - 1 - self.ends).max())
+
+    @property
     def reach(self) -> int:
-        """How many steps back the task goes: the lag, or the length of x."""
-        return self.lag if self.lag is not None else self.steps - 1
+        """How many steps back the task goes: the lag, or as far as x does."""
+        if self.lag is not None:
+            return self.lag
+        return self.steps - 1 if self.at is None else max(1, int(self.ends.max()), self.ahead)
+
+    @property
+    def exchanged(self) -> Tensor:
+        """What takes the place of tokens that are altered, [B, T, ...]: `others` by default.
+
+        Of a shorter row the tokens come again and again, so that none of them is padding.
+        """
+        if self.others is not None:
+            return self.by_row(self.others)
+        return wrapped(self.by_row(self.x), self.real.to(self.x.device))
 
     def by_row(self, x: Tensor) -> Tensor:
         """A tensor in x's layout as [B, T, ...], and back again."""
         return x if self.batch_first else x.transpose(0, 1)
+
+    def real_of(self, x: Tensor) -> Tensor:
+        """The real steps of rows x [B, T, ...], one after another."""
+        there = torch.arange(x.shape[1]) < self.real.unsqueeze(1)
+        found: Tensor = x[there.to(x.device)]
+        return found
 
     def predict(self, x: Tensor | None = None) -> Tensor:
         """What the module says of x, the subject's by default: the first of what it returns."""
@@ -175,15 +256,12 @@ class Subject:
         return (losses * real).sum(1) / real.sum(1).clamp(min=1)
 
     def last_loss(self, losses: Tensor, step: int | None = None) -> Tensor:
-        """The loss of each row at one step, the last real one by default; [B]."""
+        """The loss of each row at one step, the one that is looked at by default; [B]."""
         if losses.dim() == 1:
             return losses
         if step is not None:
             return losses[:, step]
-        if self.lengths is None:
-            return losses[:, -1]
-        last = (self.lengths.to(losses.device) - 1).clamp(min=0)
-        return losses.gather(1, last.unsqueeze(1)).squeeze(1)
+        return losses.gather(1, self.ends.to(losses.device).unsqueeze(1)).squeeze(1)
 
     def first_rows(self, rows: int) -> Subject:
         """The same with fewer rows."""
@@ -196,20 +274,29 @@ class Subject:
             x=self.x.narrow(axis, 0, rows),
             y=self.y.narrow(axis if along else 0, 0, rows),
             lengths=None if self.lengths is None else self.lengths[:rows],
+            at=None if self.at is None else self.at[:rows],
+            others=None if self.others is None else self.others.narrow(axis, 0, rows),
         )
+
+    @property
+    def cuts(self) -> bool:
+        """Whether `last_steps` can cut x."""
+        return self.shortens and self.lengths is None and self.at is None
 
     def last_steps(self, steps: int) -> Subject:
         """The same with the last steps of x only; of y too, if it has one entry a step.
 
         Raises:
-            ConfigError: the model takes windows of one length only, or the rows differ in theirs.
+            ConfigError: the model takes windows of one length only, the rows differ in theirs, or
+                the step that is looked at is not the last.
         """
-        if not self.shortens or self.lengths is not None:
-            raise ConfigError(
-                f"{self.name}: its input cannot be shortened.\n  "
-                + ("It takes windows of one length." if not self.shortens else
-                   "Its rows differ in length.")
+        if not self.cuts:
+            why = (
+                "It takes windows of one length." if not self.shortens
+                else "Its rows differ in length." if self.lengths is not None
+                else "What is looked at is not its last step."
             )  # fmt: skip
+            raise ConfigError(f"{self.name}: its input cannot be shortened.\n  {why}")
         axis = 1 if self.batch_first else 0
         along = self.y.shape[:2] == self.x.shape[:2]
         return replace(
@@ -217,5 +304,23 @@ class Subject:
             x=self.x.narrow(axis, self.steps - steps, steps),
             y=self.y.narrow(axis, self.steps - steps, steps) if along else self.y,
             lag=None if self.lag is None else max(1, min(self.lag, steps - 1)),
+            others=None
+            if self.others is None
+            else self.others.narrow(axis, self.steps - steps, steps),
             labels=None if self.labels is None else list(self.labels)[-steps:],
         )
+
+
+def wrapped(x: Tensor, real: Tensor, begin: Tensor | None = None) -> Tensor:
+    """For each row of x [B, T, ...] the one before it, its real steps again and again.
+
+    Args:
+        x: rows of steps.
+        real: how many steps of each row are real, [B].
+        begin: the first of them, [B]; 0 by default.
+    """
+    begin = torch.zeros_like(real) if begin is None else begin
+    steps = torch.arange(x.shape[1], device=x.device) - begin.unsqueeze(1)
+    at = begin.roll(1).unsqueeze(1) + steps % real.clamp(min=1).roll(1).unsqueeze(1)
+    found: Tensor = x.roll(1, 0)[torch.arange(len(x), device=x.device).unsqueeze(1), at]
+    return found

@@ -45,7 +45,8 @@ def test_training_on_names(model, names):
     for name in ("nats a token", "5-gram by class", "5-gram of all", "train s"):
         assert name in printed
     assert {f.name for f in model.iterdir()} == {
-        "model.safetensors", "config.json", "history.csv", "comparison.csv", "curve.png"
+        "model.safetensors", "config.json", "history.csv", "comparison.csv", "curve.png",
+        "reading.json",
     }  # fmt: skip
     assert "nats a token" in run("generate", "eval", model, names)
 
@@ -65,6 +66,8 @@ def test_strokes(strokes, tmp_path):
     assert (tmp_path / "m" / "points.png").read_bytes()[:4] == b"\x89PNG"
     said = run("generate", "predict", tmp_path / "m", "--condition", "1", "--temperature", "0")
     assert len(json.loads(said.splitlines()[1].split(",", 1)[1].strip('"'))[0]) == 2
+    looked = run("inspect", tmp_path / "m", "--data", strokes, "--rows", 4)
+    assert "network.layers.0" in looked
 
 
 def test_vectors(tmp_path):
@@ -74,8 +77,11 @@ def test_vectors(tmp_path):
     options = ["--condition", "a", "--condition", "b", *FEW]
     printed = run("generate", "train", file, "--out", tmp_path / "m", *options)
     assert "From 2 numbers to characters" in printed
-    said = run("generate", "predict", tmp_path / "m", file, *options[:4])
-    assert len(said.splitlines()) == 41
+    for how in (options[:4], []):  # the columns are kept
+        said = run("generate", "predict", tmp_path / "m", file, *how)
+        assert len(said.splitlines()) == 41
+    told = run("generate", "eval", tmp_path / "m", file)
+    assert "target is text, condition 1 is a, condition 2 is b" in " ".join(told.split())
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_training_prints_what_it_found_and_how_good_it_is(model, pairs):
     for name in ("token errors", "nearest neighbour", "most frequent output", "train s"):
         assert name in printed
     names = {"model.safetensors", "config.json", "history.csv", "comparison.csv", "curve.png",
-             "attention.png"}  # fmt: skip
+             "reading.json", "attention.png"}  # fmt: skip
     assert {f.name for f in model.iterdir()} == names
     assert len(pd.read_csv(model / "history.csv")) == 4
 
@@ -46,6 +46,25 @@ def test_evaluating_shows_some_pairs(model, pairs):
     printed = run("translate", "eval", model, pairs, "--shown", "2", "--beam", "1")
     assert "120 pairs" in " ".join(printed.split())  # the title breaks where the path is long
     assert printed.count("→") == 3
+
+
+def test_further_files_are_read_as_the_first(pairs, tmp_path):
+    rows = [line.split("\t") for line in pairs.read_text().splitlines()]
+    file, out = tmp_path / "turned.tsv", tmp_path / "m"
+    file.write_text("said\twritten\n" + "".join(f"{b}\t{a}\n" for a, b in rows))
+    options = ["--header", "--source", "written", "--target", "said", *FEW]
+    run("translate", "train", file, "--out", out, *options)
+    printed = run("translate", "eval", out, file, "--shown", 0)
+    assert "source is written, target is said" in " ".join(printed.split())
+    found = tmp_path / "found.csv"
+    run("translate", "predict", out, file, "--out", found)
+    assert pd.read_csv(found)["source"].tolist() == [a for a, _ in rows]
+    # what is not there is guessed, and what is named now counts more
+    assert "source is column 1" in " ".join(run("translate", "eval", out, pairs, "--no-header",
+                                                "--shown", 0).split())  # fmt: skip
+    printed = run("translate", "eval", out, file, "--shown", 0, "--source", "said",
+                  "--target", "written")  # fmt: skip
+    assert "source is said" in " ".join(printed.split())
 
 
 def test_predicting_texts_and_files(model, pairs, tmp_path):

@@ -213,6 +213,38 @@ def test_layers_that_run_backward_measure_the_distance_from_the_loss_too():
     assert not flows["layers.0.l1_reverse"].decay.curve[1:].any()
 
 
+def test_a_step_in_the_middle_has_lags_on_both_sides():
+    model = nn.Bidirectional(nn.Recurrent(cells.GRU(3, 4, dtype=torch.float64), batch_first=True))
+    x, y = torch.randn(2, 9, 3).double(), torch.randn(2, 9, 8).double()
+    at, lengths = torch.tensor([3, 2]), torch.tensor([9, 5])
+    subject = Subject(model, x, y, at=at, lengths=lengths)
+    flows = insight.gradient_flow(subject)
+    with insight.Record(model) as record:
+        losses = subject.losses_of(model(x, lengths=lengths).output)
+        (losses[0, 3] + losses[1, 2]).backward()
+    for name, side in (("forward_layer", -1), ("backward_layer", 1)):
+        norms = record[name].norms["h"].numpy()
+        got = flows[name].norms["h"]
+        assert got.shape == (6, 2)
+        for row in (0, 1):
+            most = max(int(at[row]), int(lengths[row] - 1 - at[row]))
+            for lag in range(most + 1):
+                t = int(at[row]) + side * lag
+                want = norms[t, row] if 0 <= t < lengths[row] else 0.0
+                assert got[lag, row] == pytest.approx(want, rel=1e-9), (name, row, lag)
+            assert np.isnan(got[most + 1 :, row]).all()
+    # below another layer the gradient comes from both sides, and counts together
+    deep = nn.Stack(nn.GRU(3, 4, num_layers=2, bidirectional=True), batch_first=True).double()
+    subject = Subject(deep, x, y, at=at)
+    (flow, *_) = insight.gradient_flow(subject).values()
+    with insight.Record(deep) as record:
+        losses = subject.losses_of(deep(x).output)
+        (losses[0, 3] + losses[1, 2]).backward()
+    norms = record["layers.0.l0"].norms["h"].numpy()
+    assert flow.norms["h"][2, 0] == pytest.approx(np.hypot(norms[1, 0], norms[5, 0]), rel=1e-9)
+    assert flow.norms["h"][5, 0] == pytest.approx(norms[8, 0], rel=1e-9)
+
+
 def test_a_gradient_beyond_the_squares_of_its_type_is_still_measured():
     layer = linear(3.0, 1)
     x = torch.zeros(2, 60, 2)

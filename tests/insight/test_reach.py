@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,66 @@ def test_occlusion_finds_the_steps_that_matter(how, ragged):
         assert x.shape == (40, 12)
 
 
+def test_padding_is_not_part_of_the_mean_that_hides():
+    s = subject(torch.arange(40) % 8 + 5)
+    x = s.x.clone()
+    for row, length in enumerate(s.lengths.tolist()):
+        x[row, length:] = 1000.0
+    table = insight.occlusion(replace(s, x=x))
+    np.testing.assert_allclose(table["change"], insight.occlusion(s)["change"], rtol=1e-5)
+
+
+def test_what_is_exchanged_is_never_padding():
+    x = torch.arange(1, 13).reshape(2, 6)
+    s = Subject(nn.GRU(1, 1), x, x, lengths=torch.tensor([6, 4]))
+    assert s.exchanged.tolist() == [[7, 8, 9, 10, 7, 8], [1, 2, 3, 4, 5, 6]]
+    assert replace(s, others=x + 1).exchanged.tolist() == (x + 1).tolist()
+
+
+class Beside(torch.nn.Module):
+    """Says at each step what the input was two steps before it, and one after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.GRU(1, 2, batch_first=True)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        self.layer(x)
+        return 3 * x.roll(2, 1) + x.roll(-1, 1)
+
+
+@pytest.mark.parametrize("how", ["hide", "exchange"])
+def test_steps_on_both_sides_of_the_one_that_is_looked_at(how):
+    x, at = torch.randn(9, 12, 1), torch.tensor([2, 3, 4] * 3)
+    s = Subject(Beside(), x, torch.zeros(9, 12, 1), at=at, lengths=at + 6)
+    table = insight.occlusion(s, how=how)
+    assert table["lag"].tolist() == list(range(-5, 5))
+    assert table.loc[table["change"] > 1e-6, "lag"].tolist() == [-1, 2]
+    parts = insight.integrated_gradients(s).set_index("lag")["contribution"]
+    mean = s.real_of(x).mean()
+    rows = torch.arange(9)
+    for lag, weight in ((-1, 1.0), (2, 3.0)):
+        want = (weight * (x[rows, at - lag, 0] - mean)).abs().mean()
+        assert parts[lag] == pytest.approx(want.item(), rel=1e-4)
+    assert parts.drop([-1, 2]).max() < 1e-6
+    losses = insight.loss_by_context(s, [1, 2, 3])["loss"]
+    assert losses[2] == pytest.approx(s.last_loss(s.losses()).mean().item(), rel=1e-5)
+    shown = (x[rows, at + 1, 0] + 3 * mean).square().mean()  # of one step on either side
+    assert losses[1] == pytest.approx(shown.item(), rel=1e-4)
+
+
+def test_classes_are_attributed_by_the_likeliest_however_few():
+    x = torch.randn(5, 7, 2)
+    model = nn.Stack(nn.GRU(2, 8), torch.nn.Linear(8, 3), batch_first=True)
+    s = Subject(model, x, torch.zeros(5, 7, dtype=torch.int64), "cross_entropy")
+    total, _ = insight.attributions(s, points=100)
+    with torch.no_grad():
+        end, base = (model(v).output[:, -1] for v in (x, x.mean((0, 1)).expand_as(x)))
+    best = end.argmax(-1, keepdim=True)
+    way = [v.log_softmax(-1).gather(1, best) for v in (end, base)]
+    torch.testing.assert_close(total.sum(1), (way[0] - way[1])[:, 0], rtol=1e-2, atol=1e-3)
+
+
 def test_wide_steps_pass_over_nothing():
     model = Sum({41: 1.0})
     x = torch.randn(20, 200, 2)
@@ -66,7 +128,7 @@ def test_integrated_gradients_of_a_sum_are_its_parts(ragged):
     s = subject(lengths)
     table = insight.integrated_gradients(s, points=4)
     ends = torch.full((40,), 12) if lengths is None else lengths
-    mean = s.x.mean(dim=(0, 1))[0]
+    mean = torch.cat([row[:n, 0] for row, n in zip(s.x, ends.tolist(), strict=True)]).mean()
     for lag, weight in ((0, 1.0), (3, 2.0)):
         parts = weight * (s.x[torch.arange(40), ends - 1 - lag, 0] - mean)
         assert table["contribution"].iloc[lag] == pytest.approx(float(parts.abs().mean()), rel=1e-4)

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -101,6 +102,99 @@ def test_a_healthy_model_gets_no_verdict(case):
     assert found.summary().startswith("Nothing wrong was found.")
 
 
+def unstated(cell: cells.Cell, **options: object) -> insight.Inspection:
+    data = Adding(60, 16, seed=4)
+    network = LastStep(cell, engine="reference")
+    subject = Subject(network, data.x, data.y, **options)
+    return insight.inspect(subject, experiments=False)
+
+
+@pytest.mark.parametrize("make", [lambda: cells.Elman(2, 16), lambda: cells.LSTM(2, 16)])
+def test_where_no_lag_is_known_a_short_memory_is_told_and_not_judged(make):
+    torch.manual_seed(0)
+    found = unstated(make(), truncation=20)
+    assert names(found) == []
+    (layer, unknown) = found.facts
+    decay = found.flows["layer"].decay
+    assert f"halves every {number(decay.half_life)} steps; 1 % is left after" in layer
+    assert "the input has 60 steps, where" in layer
+    assert unknown.startswith("How far back the task reaches is not known")
+    assert found.summary().splitlines() == [
+        "Nothing wrong was found.", f"  {layer}", f"  {unknown}",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"step": k, "validation": v} for k, v in enumerate([2.5, 2.49, 2.6])],
+         "the validation loss was 2.5 at first and at best 2.5"),
+        ([{"step": k, "loss": 2.5 - k / 900} for k in range(20)], "the loss went from 2.5 to 2.5"),
+        ([{"step": k, "validation": v} for k, v in enumerate([2.5, 2.0, 2.6])], ""),
+        ([{"step": k, "loss": 2.5 - k / 90} for k in range(20)], ""),
+        ([{"step": k, "loss": 2.5} for k in range(4)], ""),
+    ],
+)  # fmt: skip
+def test_where_nothing_was_learned_a_short_memory_is_a_fault(rows, said):
+    torch.manual_seed(0)
+    course = insight.Course(rows)
+    assert course.stuck == said
+    elman = replace(unstated(cells.Elman(2, 16)), course=course)
+    lstm = replace(unstated(cells.LSTM(2, 16)), course=course)
+    assert names(elman) == (["vanishes"] if said else [])
+    assert names(lstm) == (["vanishes", "forgets"] if said else [])
+    if said:
+        assert elman.verdicts[0].text.endswith(f"is left; {said}.")
+        assert "is not known" in elman.summary()
+
+
+def test_where_a_simple_baseline_did_better_a_short_memory_is_a_fault():
+    torch.manual_seed(0)
+    (verdict,) = unstated(cells.Elman(2, 16), beaten_by="the 5-gram").verdicts
+    assert verdict.name == "vanishes"
+    assert verdict.text.endswith("is left; the 5-gram does better on held-out data.")
+
+
+def test_truncation_is_judged_by_the_lag_alone():
+    torch.manual_seed(0)
+    assert names(unstated(cells.Elman(2, 16), truncation=20, beaten_by="x")) == ["vanishes"]
+    assert "truncated" in names(unstated(cells.Elman(2, 16), truncation=20, lag=59))
+    assert "truncated" not in names(unstated(cells.Elman(2, 16), truncation=20, lag=20))
+
+
+def test_what_explodes_is_a_fault_whatever_the_lag():
+    torch.manual_seed(0)
+    cell = cells.Elman(2, 16)
+    with torch.no_grad():
+        cell.U.mul_(8)
+    found = unstated(cell)
+    assert names(found) == ["explodes"]
+    assert "layer: the gradient doubles every" in found.facts[0]
+
+
+def test_facts_tell_how_far_back_the_model_looks():
+    torch.manual_seed(0)
+    found = unstated(cells.GRU(2, 8))
+    occlusion = pd.DataFrame({"lag": range(9), "change": [0.5, 2, 1, 0, 0, 0.03, 0.01, 0, 0]})
+    contexts = pd.DataFrame({"context": [1, 2, 4, 8, 9], "loss": [2.0, 1.001, 1.2, 1.009, 1.0]})
+    told = replace(found, occlusion=occlusion, contexts=contexts).facts
+    assert told[1] == (
+        "Hiding the input of up to 5 steps back changes the prediction by more than 1 % of what "
+        "hiding its most telling step does."
+    )
+    assert told[2] == "Given 8 of 9 steps the loss is within 1 % of 1, that of all."
+    far = occlusion.assign(change=1.0)
+    assert "up to 8 steps back, the whole input, changes" in replace(found, occlusion=far).facts[1]
+
+
+def test_the_reverse_of_a_last_step_has_no_way_back_that_could_vanish():
+    torch.manual_seed(0)
+    model = nn.Stack(nn.GRU(2, 4, bidirectional=True), batch_first=True)
+    x, y = torch.randn(3, 9, 2), torch.randn(3, 9, 8)
+    found = insight.inspect(Subject(model, x, y, lag=8), experiments=False)
+    assert [v.layer for v in found.verdicts if v.name == "vanishes"] in ([], ["layers.0.l0"])
+
+
 def test_a_layer_that_is_not_used_is_named():
     class Unused(torch.nn.Module):
         def __init__(self) -> None:
@@ -130,6 +224,16 @@ def test_a_layer_that_reads_several_steps_at_once_has_a_lag_of_its_own():
     assert found.steps_of("rnn") == 20
     assert found.lag_of("rnn") == 15
     assert found.lag_in_words("rnn") == "the task's lag is 60, 20 of this layer"
+
+
+def test_padding_is_not_judged_as_input():
+    layer = nn.Recurrent(cells.GRU(2, 3), batch_first=True, engine="reference")
+    x = torch.randn(3, 9, 2)
+    x[1, 5:] = -300.0
+    lengths = torch.tensor([9, 5, 9])
+    for of, told in ((lengths, False), (None, True)):
+        subject = Subject(layer, x, torch.randn(3, 9, 3), lengths=of)
+        assert ("unscaled input" in names(insight.inspect(subject, experiments=False))) == told
 
 
 def test_every_verdict_is_planted_or_tested_here():

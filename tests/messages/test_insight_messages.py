@@ -61,6 +61,18 @@ CASES = {
     "a lag of zero": (
         lambda: subject(lag=0), "Subject: lag is 0; expected steps back, at least 1.",
     ),
+    "steps that are looked at, of other rows": (
+        lambda: subject(at=torch.tensor([1, 2])),
+        "Subject: at is [2].\n  Expected one step a row, [B] = [4], because x has so many rows.",
+    ),
+    "a step that a row has not": (
+        lambda: subject(at=torch.tensor([1, 2, 4, 0]), lengths=torch.tensor([6, 6, 4, 1])),
+        "Subject: row 2 has no step 4.\n  It has the steps 0 to 3.",
+    ),
+    "an input that is looked at elsewhere": (
+        lambda: subject(at=torch.tensor([1, 2, 4, 0]), name="net").last_steps(3),
+        "net: its input cannot be shortened.\n  What is looked at is not its last step.",
+    ),
     "a loss that is one number": (
         lambda: subject(loss=torch.nn.functional.mse_loss).losses(),
         "Subject: the loss is [].\n  Expected one number a row, [B] = [4], or one a row and step, "

@@ -22,11 +22,9 @@ from recurnn.cli.tables import confusion_table, score_table
 from recurnn.data.builtin import digits_by_row
 from recurnn.data.labelled import Labelled, Roles, read_labelled
 from recurnn.data.sequence_inputs import as_inputs
-from recurnn.errors import DataError
 from recurnn.models import SequenceClassifier, SequenceRegressor
 from recurnn.models.folder import check_free, written
 from recurnn.models.sequence_loading import load_sequence_model
-from recurnn.models.sequence_preparation import plain
 from recurnn.training import is_main
 
 app = typer.Typer(
@@ -35,7 +33,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _READ, _NET, _FIT = "Data", "Network", "Training"
-_SHOWN = 12  # classes up to which the confusion matrix is printed
 _CLASSES = 50  # distinct whole numbers up to which they are taken for classes
 
 Data = Annotated[
@@ -145,7 +142,7 @@ def train(
     model = _model(settings, numeric=numeric)
     fitting, tested, note = _parts(found, test, numeric=numeric, seed=settings.get("seed", 0))
     if not numeric:
-        _check_classes(fitting.labels, tested)
+        l.check_classes(fitting.labels, tested)
     for part in (fitting, tested):
         as_inputs(part.sequences, tokens=tokens, max_length=max_length, where=part.where)
     model.fit(
@@ -177,9 +174,9 @@ def evaluate(
     roles = _roles(l.kept_roles(model), label, column, id, step, header, width)
     found = l.of_part(read_labelled(data, roles), part)
     tell(console, found.notes)
-    _check_sequences(loaded, found)
+    l.check_lengths(loaded, found)
     if isinstance(loaded, SequenceClassifier):
-        _check_classes(loaded.classes_, found)
+        l.check_classes(loaded.classes_, found)
     loaded.compare(found.sequences, found.labels, baselines=False)
     _report(console, loaded, found)
 
@@ -210,7 +207,7 @@ def predict(
     found = read_labelled(data, roles, needed=False)
     found = l.of_part(found, part or ("all" if found.parts is not None else None))
     tell(Console(highlight=False, stderr=True), found.notes)
-    _check_sequences(loaded, found)
+    l.check_lengths(loaded, found)
     say(_predictions(loaded, found, every=probabilities), out)
 
 
@@ -257,28 +254,11 @@ def _parts(
     return l.parts(found, test, groups, seed)
 
 
-def _check_sequences(model: AnyModel, data: Labelled) -> None:
-    options = model.get_params()
-    as_inputs(data.sequences, max_length=options["max_length"], where=data.where)
-
-
-def _check_classes(classes: Any, data: Labelled) -> None:
-    """Name the line of a class that the model is not, or was not, trained on."""
-    assert data.labels is not None
-    known = sorted({plain(k) for k in classes})
-    for i, label in enumerate(data.labels):
-        if plain(label) not in known:
-            raise DataError(
-                f"{data.where(i)} has the class {plain(label)!r}, which the training part has not."
-                f"\n  It has: {', '.join(str(k) for k in known[:_SHOWN])}."
-            )
-
-
 def _report(console: Console, model: AnyModel, tested: Labelled) -> None:
     title = f"Test part, {len(tested):,} sequences"
     console.print()
     console.print(score_table(model.comparison, title))
-    if isinstance(model, SequenceClassifier) and len(model.classes_) <= _SHOWN:
+    if isinstance(model, SequenceClassifier) and len(model.classes_) <= l.SHOWN:
         console.print(confusion_table(model.confusion(tested.sequences, tested.labels)))
     if model.verdict and len(model.comparison) > 1:
         console.print(model.verdict + "\n", markup=False)

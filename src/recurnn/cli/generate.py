@@ -14,12 +14,13 @@ from rich.console import Console
 
 from recurnn.cli import options
 from recurnn.cli import pair_options as o
+from recurnn.cli.labelled import READING
 from recurnn.cli.options import option
 from recurnn.cli.outputs import check_new, say, write_trained
 from recurnn.cli.pair_plots import trajectories
-from recurnn.cli.progress import Announced
+from recurnn.cli.progress import Announced, tell
 from recurnn.cli.tables import score_table
-from recurnn.data.pairs import Rows, read_rows, roles
+from recurnn.data.pairs import Rows, roles
 from recurnn.data.pairs_answers import split_by_source
 from recurnn.data.pairs_points import are_points
 from recurnn.errors import ConfigError, DataError
@@ -89,7 +90,8 @@ def train(
     kept = options.saves(checkpoints, resume=resume)
     check_free(out, overwrite=overwrite)
     console = Console(highlight=False)
-    x, y = _pairs(console, data, condition, target, header)
+    x, y, columns, note = read_sequences(data, None, condition, target, header)
+    tell(console, [note])
     # The same sequence twice is one that was seen.
     first, second = split_by_source([f"{a} {b}" for a, b in zip(x, y, strict=True)], test,
                                     model.seed)  # fmt: skip
@@ -105,7 +107,7 @@ def train(
         model.compare([x[i] for i in second], [y[i] for i in second])
         console.print(score_table(model.comparison, f"Test part, {len(second):,} sequences"))
         console.print(f"{model.verdict}\n", markup=False)
-    _write(model, out, x, y, overwrite=overwrite)
+    _write(model, out, x, y, columns, header, overwrite=overwrite)
     one = x[0]
     how = "DATA" if isinstance(one, list) else f"--condition {shlex.quote(str(one))} --samples 5"
     console.print(
@@ -124,8 +126,9 @@ def evaluate(
 ) -> None:
     """How likely the sequences of a file are to the model."""
     loaded, console = SequenceGenerator.load(model), Console(highlight=False)
-    x, y = _pairs(console, data, condition, target, header)
-    rows = loaded.compare(_as_learned(loaded, x), y, baselines=False)
+    x, y, _, note = read_sequences(data, model, condition, target, header)
+    tell(console, [note])
+    rows = loaded.compare(as_learned(loaded, x), y, baselines=False)
     console.print(score_table(rows, f"{data}, {len(x):,} sequences"))
 
 
@@ -152,8 +155,9 @@ def predict(
         raise ConfigError(f"samples is {samples}; expected a whole number of at least 1.")
     loaded = SequenceGenerator.load(model)
     if data is not None:
-        rows = read_rows(data, header=header, known=CONDITION)
-        columns, note = _columns(rows, condition, only=True)
+        rows, kept = o.read_again(data, model, header=header, known=CONDITION)
+        kept.pop("target", None)
+        columns, note = _columns(rows, condition or list(kept.values()), only=True)
         typer.echo(f"- {note}", err=True)
         x = _conditions(rows, columns)
     elif condition:
@@ -161,27 +165,39 @@ def predict(
     else:
         raise ConfigError("There is nothing to begin from.\n  Give --condition, or a file.")
     wanted = [one for one in x for _ in range(samples)]
-    found = loaded.predict(_as_learned(loaded, wanted), temperature=temperature, seed=seed)
+    found = loaded.predict(as_learned(loaded, wanted), temperature=temperature, seed=seed)
     frame = pd.DataFrame(
         {"condition": [str(c) for c in wanted], "sequence": [_plain(s) for s in found]}
     )
     say(frame, out)
 
 
-def _pairs(
-    console: Console, data: Path, condition: list[str] | None, target: str | None,
-    header: bool | None,
-) -> tuple[list[Any], list[Any]]:  # fmt: skip
-    """Conditions and sequences of a file; what was guessed is printed."""
-    rows = read_rows(data, header=header, known=(*CONDITION, *TARGET))
-    columns, note = _columns(rows, condition, target)
-    console.print(f"- {note}", markup=False, soft_wrap=True)
+def read_sequences(
+    data: Path, folder: Path | None, condition: list[str] | None = None,
+    target: str | None = None, header: bool | None = None,
+) -> tuple[list[Any], list[Any], dict[str, str], str]:  # fmt: skip
+    """Conditions and sequences of a file.
+
+    Args:
+        data: the file.
+        folder: of the model that reads them; None for one that is to be trained.
+        condition: names of the columns, if the user says.
+        target: of the column, likewise.
+        header: whether the first line names the columns, likewise.
+
+    Returns:
+        Conditions; sequences; by their part the columns that they are; and a sentence that says so.
+    """
+    rows, kept = o.read_again(data, folder, header=header, known=(*CONDITION, *TARGET))
+    target = target or kept.pop("target", None)
+    given = condition or [name for part, name in kept.items() if part != "target"]
+    columns, note = _columns(rows, given, target)
     y = rows.column(columns["target"])
     if are_points(y):
         y = [[np.asarray(point).tolist() for point in row] for row in y]
     else:
         y = list(rows.texts(columns["target"]))
-    return _conditions(rows, columns), y
+    return _conditions(rows, columns), y, columns, note
 
 
 def _columns(
@@ -219,7 +235,7 @@ def _conditions(rows: Rows, columns: dict[str, str]) -> list[Any]:
     return found
 
 
-def _as_learned(model: SequenceGenerator, x: list[Any]) -> list[Any]:
+def as_learned(model: SequenceGenerator, x: list[Any]) -> list[Any]:
     """Classes by the name that they had in training: a text, or a number."""
     known = {str(k): k for k in model._conditions.classes or []}
     return [known.get(one, one) if isinstance(one, str) else one for one in x]
@@ -234,11 +250,14 @@ def _plain(sequence: Any) -> str:
 
 
 def _write(
-    model: SequenceGenerator, out: Path, x: list[Any], y: list[Any], *, overwrite: bool
-) -> None:
+    model: SequenceGenerator, out: Path, x: list[Any], y: list[Any], columns: dict[str, str],
+    header: bool | None, *, overwrite: bool,
+) -> None:  # fmt: skip
     """All files of the output folder, at once."""
     with written(out, overwrite=overwrite) as folder:
         names = write_trained(folder, model, title=model.summary().splitlines()[0])
+        o.keep_columns(folder, columns, header=header)
+        names.append(READING)
         if are_points(y):
             some = list({str(one): k for k, one in enumerate(x)}.values())[:_SAMPLES]
             drawn = model.predict([x[k] for k in some])

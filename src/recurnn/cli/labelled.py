@@ -1,4 +1,4 @@
-"""What ``classify`` and ``tag`` have in common: options of the data, and its parts."""
+"""What ``classify``, ``tag`` and ``inspect`` share: options of the data, parts, checks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from recurnn.cli.options import option
 from recurnn.data.labelled import Labelled, Roles
-from recurnn.errors import ConfigError
-from recurnn.models.sequence_preparation import parts_of
+from recurnn.data.sequence_inputs import as_inputs
+from recurnn.errors import ConfigError, DataError
+from recurnn.models.sequence_preparation import parts_of, plain
 
 READING = "reading.json"
+SHOWN = 12  # classes or tags up to which the confusion matrix is printed, and that errors name
 _SHARE = 0.2  # of the sequences that are tested on, by default
 
 
@@ -113,3 +115,38 @@ def kept_roles(folder: Path) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found | {k: tuple(found[k]) for k in ("label", "sequence")}
+
+
+def check_lengths(model: Any, data: Labelled) -> None:
+    """Name the place of a sequence that is longer than the model may read, or cannot be read.
+
+    Args:
+        model: with a ``max_length``.
+        data: the sequences.
+    """
+    as_inputs(data.sequences, max_length=model.get_params()["max_length"], where=data.where)
+
+
+def check_classes(classes: Any, data: Labelled) -> None:
+    """Name the place of a class that the model is not, or was not, trained on."""
+    assert data.labels is not None
+    known = sorted({plain(k) for k in classes})
+    for i, label in enumerate(data.labels):
+        if plain(label) not in known:
+            raise DataError(
+                f"{data.where(i)} has the class {plain(label)!r}, which the training part has not."
+                f"\n  It has: {', '.join(str(k) for k in known[:SHOWN])}."
+            )
+
+
+def check_tags(tags: NDArray[Any], data: Labelled) -> None:
+    """Name the sequence of a tag that the model does not know."""
+    assert data.labels is not None
+    known = set(tags.tolist())
+    for i, given in enumerate(data.labels):
+        for t, tag in enumerate(given):
+            if tag not in known:
+                raise DataError(
+                    f"{data.where(i)}, step {t + 1}, has the tag {tag!r}, which the model was not "
+                    f"trained on.\n  It knows: {', '.join(map(str, tags[:SHOWN]))}."
+                )

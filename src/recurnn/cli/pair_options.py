@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from recurnn.cli import options
+from recurnn.cli.labelled import READING
 from recurnn.cli.options import option
+from recurnn.data.pairs import Rows, read_rows
 from recurnn.errors import ConfigError
 
 READ, NET, FIT, OUT = "Data", "Network", "Training", "Output"
@@ -54,3 +57,30 @@ def check_test(share: float) -> None:
     """Refuse a share of the test part that cannot be."""
     if not 0 <= share < 1:
         raise ConfigError(f"test is {share:g}; expected a share of at least 0 and below 1.")
+
+
+def keep_columns(folder: Path, columns: Mapping[str, str], *, header: bool | None) -> None:
+    """Write which columns the data were read from, so that further files are read alike."""
+    text = json.dumps({"columns": columns, "header": header}, indent=2, ensure_ascii=False)
+    (folder / READING).write_text(text + "\n", encoding="utf-8")
+
+
+def read_again(
+    file: Path, folder: Path | None, *, header: bool | None, known: Sequence[str]
+) -> tuple[Rows, dict[str, str]]:
+    """A table, as the data of a model were read if nothing else is said.
+
+    Args:
+        file: the table.
+        folder: of the model; None for none.
+        header: whether the first line names the columns, if the user says.
+        known: names that columns often have.
+
+    Returns:
+        The table; and by their part those columns of the model's data that it has too.
+    """
+    kept: dict[str, Any] = {"columns": {}, "header": None}
+    if folder is not None and (folder / READING).is_file():
+        kept = json.loads((folder / READING).read_text(encoding="utf-8"))
+    rows = read_rows(file, header=kept["header"] if header is None else header, known=known)
+    return rows, {part: name for part, name in kept["columns"].items() if name in rows.names}

@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 
 from matplotlib.figure import Figure
 
-from recurnn.models.seq2seq.decoding import Attended
+from recurnn.subject import Attended
 
 _TRAINING, _VALIDATION = _BOTH = "#3b4252", "#d95f02"
 

@@ -31,7 +31,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _READ, _NET = "Data", "Network"
-_SHOWN = 12  # tags up to which the confusion matrix is printed
 
 Data = Annotated[
     Path, typer.Argument(help="Columns of CoNLL, CSV or Parquet (a row a step), JSON lines, .npz.")
@@ -147,8 +146,8 @@ def evaluate(
     found = read_tagged(data, _roles(l.kept_roles(model), label, column, id, step, header))
     found = l.of_part(found, part)
     tell(console, found.notes)
-    as_inputs(found.sequences, max_length=loaded.get_params()["max_length"], where=found.where)
-    _check_tags(loaded, found)
+    l.check_lengths(loaded, found)
+    l.check_tags(loaded.classes_, found)
     loaded.compare(found.sequences, found.labels, baselines=False)
     _report(console, loaded, found)
 
@@ -173,7 +172,7 @@ def predict(
     roles = _roles(l.kept_roles(model), label, column, id, step, header)
     found = read_tagged(data, roles, needed=False)
     tell(Console(highlight=False, stderr=True), found.notes)
-    as_inputs(found.sequences, max_length=loaded.get_params()["max_length"], where=found.where)
+    l.check_lengths(loaded, found)
     blocks = []
     for steps, tags in zip(found.sequences, loaded.predict(found.sequences), strict=True):
         words = [_shown(step) for step in steps]
@@ -215,25 +214,12 @@ def _unseen(fitting: Labelled, tested: Labelled) -> list[str]:
     return [f"tags of the test part alone, which count as wrong: {', '.join(new)}"] if new else []
 
 
-def _check_tags(model: SequenceTagger, data: Labelled) -> None:
-    """Name the sequence of a tag that the model does not know."""
-    assert data.labels is not None
-    known = set(model.classes_.tolist())
-    for i, tags in enumerate(data.labels):
-        for t, tag in enumerate(tags):
-            if tag not in known:
-                raise DataError(
-                    f"{data.where(i)}, step {t + 1}, has the tag {tag!r}, which the model was not "
-                    f"trained on.\n  It knows: {', '.join(map(str, model.classes_[:_SHOWN]))}."
-                )
-
-
 def _report(console: Console, model: SequenceTagger, tested: Labelled) -> None:
     steps = sum(map(len, tested.sequences))
     title = f"Test part, {len(tested):,} sequences, {steps:,} steps"
     console.print()
     console.print(score_table(model.comparison, title))
-    if len(model.classes_) <= _SHOWN:
+    if len(model.classes_) <= l.SHOWN:
         console.print(confusion_table(model.confusion(tested.sequences, tested.labels)))
     if model.verdict and len(model.comparison) > 1:
         console.print(model.verdict + "\n", markup=False)

@@ -12,12 +12,13 @@ from rich.console import Console
 
 from recurnn.cli import options
 from recurnn.cli import pair_options as o
+from recurnn.cli.labelled import READING
 from recurnn.cli.options import option
 from recurnn.cli.outputs import check_new, say, write_trained
 from recurnn.cli.pair_plots import attention_map
-from recurnn.cli.progress import Announced
+from recurnn.cli.progress import Announced, tell
 from recurnn.cli.tables import score_table
-from recurnn.data.pairs import SOURCE, TARGET, read_rows, roles
+from recurnn.data.pairs import SOURCE, TARGET, roles
 from recurnn.data.pairs_answers import split_by_source
 from recurnn.errors import ConfigError
 from recurnn.models import Seq2Seq
@@ -102,7 +103,8 @@ def train(
     kept = options.saves(checkpoints, resume=resume)
     check_free(out, overwrite=overwrite)
     console = Console(highlight=False)
-    sources, targets = _pairs(console, data, source, target, header)
+    sources, targets, columns, note = read_pairs(data, None, source, target, header)
+    tell(console, [note])
     first, second = split_by_source(sources, test, model.seed)
     console.print(f"- {len(first):,} pairs to train on, {len(second):,} to test on")
     model.fit(
@@ -115,7 +117,8 @@ def train(
         model.compare([sources[i] for i in second], [targets[i] for i in second])
         console.print(score_table(model.comparison, f"Test part, {len(second):,} pairs"))
         console.print(f"{model.verdict}\n", markup=False)
-    _write(model, out, [sources[i] for i in (second or first)], overwrite=overwrite)
+    shown = [sources[i] for i in (second or first)][:_SHOWN]
+    _write(model, out, shown, columns, header, overwrite=overwrite)
     console.print(
         f"Use it with:\n  recurnn translate predict {shlex.quote(str(out))} "
         f"{shlex.quote(sources[0])}", markup=False, soft_wrap=True,
@@ -134,7 +137,8 @@ def evaluate(
 ) -> None:
     """How near the model's targets are to those of a file."""
     loaded, console = Seq2Seq.load(model), Console(highlight=False)
-    sources, targets = _pairs(console, data, source, target, header)
+    sources, targets, _, note = read_pairs(data, model, source, target, header)
+    tell(console, [note])
     rows = loaded.compare(sources, targets, baselines=False, beam=beam)
     console.print(score_table(rows, f"{data}, {len(sources):,} pairs"))
     step = max(1, len(sources) // max(shown, 1))
@@ -168,8 +172,8 @@ def predict(
     file = Path(texts[0]) if len(texts) == 1 and Path(texts[0]).is_file() else None
     sources = texts
     if file is not None:
-        rows = read_rows(file, header=header, known=SOURCE)
-        found, note = roles(rows, {"source": (source, SOURCE)})
+        rows, kept = o.read_again(file, model, header=header, known=SOURCE)
+        found, note = roles(rows, {"source": (source or kept.get("source"), SOURCE)})
         typer.echo(f"- {note}", err=True)
         sources = rows.texts(found["source"])
     said = loaded.predict(sources, beam=beam)
@@ -182,21 +186,38 @@ def predict(
         say(pd.DataFrame({"source": sources, "target": said}), out)
 
 
-def _pairs(
-    console: Console, data: Path, source: str | None, target: str | None, header: bool | None
-) -> tuple[list[str], list[str]]:
-    """Sources and targets of a file; what was guessed is printed."""
-    rows = read_rows(data, header=header, known=(*SOURCE, *TARGET))
+def read_pairs(
+    data: Path, folder: Path | None, source: str | None = None, target: str | None = None,
+    header: bool | None = None,
+) -> tuple[list[str], list[str], dict[str, str], str]:  # fmt: skip
+    """Sources and targets of a file.
+
+    Args:
+        data: the file.
+        folder: of the model that reads them; None for one that is to be trained.
+        source: name of the column, if the user says.
+        target: likewise.
+        header: whether the first line names the columns, likewise.
+
+    Returns:
+        Sources; targets; by their part the columns that they are; and a sentence that says so.
+    """
+    rows, kept = o.read_again(data, folder, header=header, known=(*SOURCE, *TARGET))
+    source, target = source or kept.get("source"), target or kept.get("target")
     found, note = roles(rows, {"source": (source, SOURCE), "target": (target, TARGET)})
-    console.print(f"- {note}", markup=False, soft_wrap=True)
-    return rows.texts(found["source"]), rows.texts(found["target"])
+    return rows.texts(found["source"]), rows.texts(found["target"]), found, note
 
 
-def _write(model: Seq2Seq, out: Path, sources: list[Any], *, overwrite: bool) -> None:
+def _write(
+    model: Seq2Seq, out: Path, shown: list[Any], columns: dict[str, str], header: bool | None, *,
+    overwrite: bool,
+) -> None:  # fmt: skip
     """All files of the output folder, at once."""
     with written(out, overwrite=overwrite) as folder:
         names = write_trained(folder, model, title=model.summary().splitlines()[0])
+        o.keep_columns(folder, columns, header=header)
+        names.append(READING)
         if model.attention is not None:
-            attention_map(folder / "attention.png", [model.attend(s) for s in sources[:_SHOWN]])
+            attention_map(folder / "attention.png", [model.attend(s) for s in shown])
             names.append("attention.png")
     typer.echo(f"Wrote {out}/: {', '.join(names)}")

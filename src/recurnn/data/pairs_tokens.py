@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from recurnn.data.text import TOKENIZERS, UNKNOWN, CharacterTokenizer, Tokenizer, WordTokenizer
+from recurnn.data.text import END, TOKENIZERS, UNKNOWN, CharacterTokenizer, Tokenizer, WordTokenizer
 from recurnn.data.text.kinds import fit_tokenizer, tokenizer_from
 from recurnn.data.text.tokenizer import NAMES, Ids, lasting
 from recurnn.errors import ConfigError, DataError, one_of
@@ -195,6 +195,15 @@ def surfaces(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[list[str]]:
     """The tokens of each text as they stand there, also those that are not in the vocabulary."""
     every = _like(tokenizer, texts)
     return [[every.token(k) for k in ids.tolist()] for ids in encoded(every, texts)]
+
+
+def named(unit: Tokenizer, text: Text) -> list[str]:
+    """The tokens of a text as they stand there, and the end."""
+    if unit.kind == "bpe":
+        words = [unit.token(k) for k in encoded(unit, [text])[0].tolist()]
+    else:
+        words = surfaces(unit, [text])[0]
+    return [*words, unit.token(END)]
 
 
 def extended(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokenizer:

@@ -10,7 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recurnn.insight.advice import number
+
 Array = NDArray[np.float64]
+_FELL, _NOTES = 0.97, 8
 
 
 @dataclass
@@ -60,6 +63,23 @@ class Course:
     def diverged(self) -> bool:
         """Whether a loss was no longer a number."""
         return any(not math.isfinite(v) for v in self.column("loss"))
+
+    @property
+    def stuck(self) -> str:
+        """That the loss has not fallen, in words with the numbers; empty if it has, or is unknown.
+
+        It is the validation loss, where it was noted, else that of eight notes or more.
+        """
+        validation, loss = (v[np.isfinite(v)] for v in map(self.column, ("validation", "loss")))
+        if len(validation) > 1:
+            first, best = float(validation[0]), float(validation[1:].min())
+            fell, what = best < _FELL * first, "validation loss was {} at first and at best {}"
+        elif len(loss) >= _NOTES:
+            first, best = float(np.median(loss[:3])), float(np.median(loss[-len(loss) // 4 :]))
+            fell, what = best < _FELL * first, "loss went from {} to {}"
+        else:
+            return ""
+        return "" if fell else "the " + what.format(number(first), number(best))
 
     @staticmethod
     def of_epochs(epochs: Iterable[Mapping[str, float | None]]) -> Course:

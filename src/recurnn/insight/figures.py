@@ -168,6 +168,11 @@ def unit_map(
     )  # fmt: skip
 
 
+def _before(table: pd.DataFrame) -> str:
+    """What lags are called: below zero they are steps after what is looked at."""
+    return "steps before (below zero: after)" if table["lag"].min() < 0 else "steps before the end"
+
+
 def occlusion_figure(table: pd.DataFrame, *, lag: float | None = None) -> Lines:
     """How much hiding the input at each lag changes the prediction.
 
@@ -176,7 +181,7 @@ def occlusion_figure(table: pd.DataFrame, *, lag: float | None = None) -> Lines:
         lag: the task's, to be marked.
     """
     return Lines(
-        "Reach of memory: the input hidden", "steps before the end", "change of the prediction",
+        "Reach of memory: the input hidden", _before(table), "change of the prediction",
         {"change": (table["lag"].to_numpy(), table["change"].to_numpy())},
         marks=[] if lag is None else [(lag, "the task's lag")],
         note="In standard deviations of the prediction over the rows. Where it is level at zero, "
@@ -192,7 +197,7 @@ def contribution_figure(table: pd.DataFrame) -> Lines:
     """
     lags = table["lag"].to_numpy()
     return Lines(
-        "Reach of memory: contributions", "steps before the end", "contribution",
+        "Reach of memory: contributions", _before(table), "contribution",
         {"absolute": (lags, table["contribution"].to_numpy()),
          "signed": (lags, table["signed"].to_numpy())},
         note="Integrated gradients from the mean input to the input, the mean over the rows.",
@@ -348,7 +353,7 @@ def attention_figure(
         )
     return Heatmap(
         "Attention", "source", "target", z, columns=list(source), rows=list(target), low=0.0,
-        value="weight",
+        value="weight", note="Each row adds up to 1.",
     )  # fmt: skip
 
 

@@ -27,6 +27,9 @@ _SMALLER = 1e-18
 class Flow:
     """The gradient of one layer, by steps back from where the loss enters it.
 
+    Where the subject says which step is looked at (`Subject.at`), by steps away from it, on both
+    sides together.
+
     Attributes:
         layer: the layer's name.
         norms: ‖dL/dstate‖ by state and lag: [K, B], NaN before a row's first step.
@@ -97,10 +100,12 @@ def measured(subject: Subject, record: Record, step: int | None = None) -> dict[
         if not all(torch.isfinite(v).all() for layer in record for v in layer.norms.values()):
             scale = _SMALLER
             backward(subject.module, loss * scale)
-    # Of one loss a row nobody knows where it enters: lags then count from the end of each scan.
-    step = subject.steps - 1 if step is None else step % subject.steps
-    at = None if losses.dim() == 1 else step
-    return {layer.name: _flow(layer, at, scale) for layer in record}
+    where = None
+    if losses.dim() == 2:
+        both = subject.at is not None and step is None
+        ends = subject.ends if step is None else (subject.real - 1).clamp(max=step % subject.steps)
+        where = Where(subject.steps, ends.numpy(), both=both)
+    return {layer.name: _flow(layer, where, scale) for layer in record}
 
 
 def sweep(subject: Subject, lags: Sequence[int] | None = None) -> pd.DataFrame:
@@ -169,8 +174,23 @@ def undisturbed(module: nn.Module, *, training: bool = False) -> Iterator[None]:
                 b.copy_(buffers[k])
 
 
-def _flow(layer: Layer, step: int | None, scale: float) -> Flow:
-    norms = {k: _by_lag(v, layer, step) / scale for k, v in layer.norms.items()}
+@dataclass(frozen=True)
+class Where:
+    """Where a loss a step enters.
+
+    Attributes:
+        steps: T of the input.
+        ends: the step of each row, [B].
+        both: whether lags count on both sides of it.
+    """
+
+    steps: int
+    ends: NDArray[np.int64]
+    both: bool
+
+
+def _flow(layer: Layer, where: Where | None, scale: float) -> Flow:
+    norms = {k: _by_lag(v, layer, where) / scale for k, v in layer.norms.items()}
     squares = [np.square(v) for v in norms.values()]
     total = np.sqrt(np.sum(squares, axis=0))
     # Lag 0 is where the gradient enters: a layer that runs backward may begin far from the loss.
@@ -183,23 +203,26 @@ def _flow(layer: Layer, step: int | None, scale: float) -> Flow:
     return Flow(layer.name, norms, total, fit_decay(share, floor / max(largest, 1e-30)))
 
 
-def _by_lag(norms: Tensor, layer: Layer, step: int | None) -> Array:
+def _by_lag(norms: Tensor, layer: Layer, where: Where | None) -> Array:
     """[T, B] by step as [K, B] by steps back from the loss, NaN before a row's first step."""
     values = norms.detach().cpu().double().numpy()
     T, B = values.shape
-    lengths = None if layer.lengths is None else layer.lengths.cpu().numpy()
-    if step is None and layer.reverse:
-        return values if lengths is None else _masked(values, lengths)
-    if lengths is None:
-        return values[: T if step is None else step + 1][::-1].copy()
-    back = np.full((T, B), np.nan)
-    for b, end in enumerate(lengths if step is None else np.minimum(lengths, step + 1)):
-        back[:end, b] = values[:end, b][::-1]
-    return back
-
-
-def _masked(values: Array, lengths: NDArray[np.int64]) -> Array:
-    return np.where(np.arange(len(values))[:, None] < lengths, values, np.nan)
+    lengths = np.full(B, T) if layer.lengths is None else layer.lengths.cpu().numpy()
+    if where is None or where.steps != T:
+        # Where the loss enters is not known: lags count from where each scan has ended.
+        if layer.reverse:
+            return np.where(np.arange(T)[:, None] < lengths, values, np.nan)
+        ends = lengths - 1
+    else:
+        ends = where.ends
+    before, after = np.full((T, B), np.nan), np.full((T, B), np.nan)
+    for b, (end, length) in enumerate(zip(ends, lengths, strict=True)):
+        before[: end + 1, b] = values[: end + 1, b][::-1]
+        after[1 : length - end, b] = values[end + 1 : length, b]
+    if where is not None and where.both:
+        both = np.sqrt(np.nan_to_num(before) ** 2 + np.nan_to_num(after) ** 2)
+        before = np.where(np.isnan(before) & np.isnan(after), np.nan, both)
+    return before[: int(np.flatnonzero(~np.isnan(before).all(axis=1))[-1]) + 1]
 
 
 def _median_share(norms: Array, first: Array) -> Array:

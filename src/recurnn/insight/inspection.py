@@ -15,6 +15,7 @@ from recurnn.errors import ConfigError
 from recurnn.insight import reach
 from recurnn.insight.course import Course
 from recurnn.insight.dynamics import cell_and_weights, lyapunov, singular_values
+from recurnn.insight.facts import facts
 from recurnn.insight.gates import GateReport, gate_report, real_steps
 from recurnn.insight.gradient import Flow, measured
 from recurnn.insight.record import Layer, Record
@@ -83,16 +84,16 @@ class Inspection:
         mine = self.steps_of(layer)
         return head if mine >= s.steps else f"{head}, {mine} of this layer"
 
+    @functools.cached_property
+    def facts(self) -> list[str]:
+        """What was measured, told and not judged."""
+        return facts(self)
+
     def summary(self) -> str:
-        """The verdicts as text, or what a healthy model has."""
-        if self.verdicts:
-            return "\n".join(str(v) for v in self.verdicts)
-        lines = ["Nothing wrong was found."]
-        for name, flow in self.flows.items():
-            left = flow.decay.left_after(self.lag_of(name))
-            lines.append(
-                f"  {name}: {left:.2g} of the gradient is left where {self.lag_in_words(name)}."
-            )
+        """The verdicts as text; what was measured, where there are none or no lag is known."""
+        lines = [str(v) for v in self.verdicts] or ["Nothing wrong was found."]
+        if not self.verdicts or self.subject.lag is None:
+            lines += [f"  {fact}" for fact in self.facts]
         return "\n".join(lines)
 
 

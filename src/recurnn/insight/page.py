@@ -80,8 +80,13 @@ class Page:
         """A paragraph."""
         self._parts.append(f"<p>{_text(text)}</p>")
 
-    def verdicts(self, found: Sequence[Verdict], good: str) -> None:
-        """What is wrong, each with what to try; or what to say where nothing is."""
+    def items(self, lines: Sequence[str]) -> None:
+        """Sentences, one below the other."""
+        each = "".join(f"<li>{_text(line)}</li>" for line in lines)
+        self._parts.append(f"<ul>{each}</ul>")
+
+    def verdicts(self, found: Sequence[Verdict]) -> None:
+        """What is wrong, each with what to try; or that nothing is."""
         for verdict in found:
             where = f" · {_text(verdict.layer)}" if verdict.layer else ""
             advice = "".join(f"<li>{_text(one)}</li>" for one in verdict.advice)
@@ -93,8 +98,7 @@ class Page:
             )
         if not found:
             self._parts.append(
-                f'<div class="verdict good"><p><b>nothing wrong was found</b></p>'
-                f"<p>{_text(good)}</p></div>"
+                '<div class="verdict good"><p><b>nothing wrong was found</b></p></div>'
             )
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -30,8 +30,9 @@ def occlusion(
     Args:
         subject: the model and its data.
         lags: k; by default every step, or some 60 of them evenly spread where there are more.
-        how: ``"hide"``: the mean over all rows and steps takes its place; ``"exchange"``: the
-            same step of another row, so that the input stays one that occurs. By default hide,
+            Below zero it is a step after the one that is looked at, if `Subject.at` says which.
+        how: ``"hide"``: the mean over all rows and steps takes its place; ``"exchange"``: a
+            step of another row, so that the input stays one that occurs. By default hide,
             and of tokens, which have no mean, exchange.
         width: how many steps, from k on back, are altered together; by default up to the next
             lag, so that no step is passed over.
@@ -55,12 +56,12 @@ def occlusion(
     if how == "exchange" and subject.rows < 2:
         raise ConfigError("occlusion: one row has no other to exchange with.\n  Give more rows.")
     x = subject.by_row(subject.x)
-    instead = _mean(x) if how == "hide" else x.roll(1, 0)
+    instead = _mean(subject, x) if how == "hide" else subject.exchanged
     rows = []
     with undisturbed(subject.module), torch.no_grad():
         plain, loss = _at_end(subject, x)
         spread = float(plain.double().std(0, correction=0).square().mean().sqrt()) or 1.0
-        chosen = sorted(every_lag(subject.steps) if lags is None else lags)
+        chosen = sorted(every_lag(subject) if lags is None else lags)
         for lag, following in zip(chosen, [*chosen[1:], chosen[-1] + 1], strict=True):
             size = width or (following - lag if lags is None else 1)
             changed, worse = _at_end(subject, _with(subject, x, instead, lag, size))
@@ -83,7 +84,8 @@ def integrated_gradients(
         subject: the model and its data.
         points: of the line.
         output: what of the prediction at the end [B, ...] is attributed, one number a row; by
-            default the sum of its entries; of many classes, the logarithm of the likeliest.
+            default the sum of its entries; of classes (a loss of ``"cross_entropy"``), the
+            logarithm of the likeliest one's probability.
 
     Returns:
         A row a lag: ``lag``; ``contribution``, the mean over rows of the absolute contribution of
@@ -101,12 +103,13 @@ def by_lag(subject: Subject, total: Tensor, gap: float) -> pd.DataFrame:
         total: the contribution of every row's step, [B, T].
         gap: the largest share that it leaves unexplained.
     """
-    B, T = total.shape
-    ends = torch.full((B,), T) if subject.lengths is None else subject.lengths.cpu()
-    back = ends.unsqueeze(1) - 1 - torch.arange(T)
-    values = total.cpu().double().gather(1, back.clamp(min=0)).where(back >= 0, torch.nan)
+    lags = torch.arange(-subject.ahead, int(subject.ends.max()) + 1)
+    at = subject.ends.unsqueeze(1) - lags
+    there = (at >= 0) & (at < subject.real.unsqueeze(1))
+    values = total.cpu().double().gather(1, at.clamp(0, total.shape[1] - 1))
+    values = values.where(there, torch.nan)
     columns = {"contribution": values.abs().nanmean(0), "signed": values.nanmean(0)}
-    frame = pd.DataFrame({"lag": np.arange(T)} | {k: v.numpy() for k, v in columns.items()})
+    frame = pd.DataFrame({"lag": lags.numpy()} | {k: v.numpy() for k, v in columns.items()})
     return frame.assign(unexplained=gap)
 
 
@@ -120,10 +123,10 @@ def attributions(
         points: of the line from the mean input to the input.
         output: as in `integrated_gradients`.
     """
-    target = output or _target
     with undisturbed(subject.module), _as_numbers(subject) as (x, run):
         x = subject.by_row(x.detach())
-        base = _mean(x).expand_as(x)
+        target = output or _output(subject, _end(subject, run(subject.by_row(x))))
+        base = _mean(subject, x).expand_as(x)
         slopes = torch.zeros_like(x)
         for point in range(points):
             at = (base + (point + 0.5) / points * (x - base)).requires_grad_()
@@ -146,47 +149,54 @@ def loss_by_context(subject: Subject, contexts: Sequence[int] | None = None) -> 
         contexts: numbers of steps; by default about ten up to all, on a logarithmic scale.
 
     Returns:
-        A row a context: ``context`` and ``loss``. Where the model takes windows of one length
-        only, the steps further back are replaced by the mean input (of tokens, by another row's).
+        A row a context: ``context`` and ``loss``. Where the input cannot be cut, the steps further
+        away are replaced by the mean input (of tokens, by another row's).
     """
-    lengths = spread_lags(subject.steps, 10) if contexts is None else contexts
-    cuts = subject.shortens and subject.lengths is None
+    most = subject.steps if subject.at is None else max(int(subject.ends.max()), subject.ahead) + 1
+    lengths = spread_lags(most, 10) if contexts is None else contexts
     x = subject.by_row(subject.x)
-    instead = _mean(x).expand_as(x) if x.is_floating_point() else x.roll(1, 0)
+    instead = _mean(subject, x) if x.is_floating_point() else subject.exchanged
     rows = []
     with undisturbed(subject.module), torch.no_grad():
         for steps in lengths:
-            if cuts and steps >= 2:
+            if subject.cuts and steps >= 2:
                 part = subject.last_steps(steps)
                 loss = part.last_loss(part.losses())
             else:
-                hidden = _with(subject, x, instead, steps, subject.steps)
+                hidden = _where(_back(subject).abs() >= steps, instead, x)
                 loss = _at_end(subject, hidden)[1]
             rows.append((steps, float(loss.mean())))
     return pd.DataFrame(rows, columns=["context", "loss"])
 
 
-def every_lag(steps: int, most: int = 60) -> list[int]:
-    """Every lag of a sequence, or some evenly spread where there are more than `most`."""
-    if steps <= most:
-        return list(range(steps))
-    return sorted({round(float(v)) for v in np.linspace(0, steps - 1, most)})
+def every_lag(subject: Subject, most: int = 60) -> list[int]:
+    """Every lag of a subject, or some evenly spread where there are more than `most`."""
+    first, last = -subject.ahead, int(subject.ends.max())
+    if last - first < most:
+        return list(range(first, last + 1))
+    return sorted({round(float(v)) for v in np.linspace(first, last, most)})
 
 
-def _mean(x: Tensor) -> Tensor:
-    """The mean input over rows and steps, [1, 1, ...]."""
-    return x.mean(dim=(0, 1), keepdim=True)
+def _mean(subject: Subject, x: Tensor) -> Tensor:
+    """The mean input over rows and real steps, [1, 1, ...]."""
+    return subject.real_of(x).mean(dim=0)[None, None]
 
 
 def _with(subject: Subject, x: Tensor, instead: Tensor, lag: int, width: int) -> Tensor:
-    """Rows with the steps lag … lag + width − 1 back from their end replaced."""
-    B, T = x.shape[:2]
-    last = (
-        torch.full((B, 1), T - 1) if subject.lengths is None else subject.lengths.unsqueeze(1) - 1
-    )
-    back = last.to(x.device) - torch.arange(T, device=x.device)
-    there = ((back >= lag) & (back < lag + width)).reshape(B, T, *[1] * (x.dim() - 2))
-    return torch.where(there, instead, x)
+    """Rows with the steps lag … lag + width − 1 back from where they are looked at replaced."""
+    back = _back(subject)
+    return _where((back >= lag) & (back < lag + width), instead, x)
+
+
+def _back(subject: Subject) -> Tensor:
+    """How far each step lies before the one that is looked at, [B, T]."""
+    return subject.ends.unsqueeze(1) - torch.arange(subject.steps)
+
+
+def _where(there: Tensor, instead: Tensor, x: Tensor) -> Tensor:
+    """Rows x [B, T, ...], replaced at the steps `there` [B, T]."""
+    places = there.to(x.device).reshape(*there.shape, *[1] * (x.dim() - 2))
+    return torch.where(places, instead, x)
 
 
 def _at_end(subject: Subject, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -203,18 +213,15 @@ def _end(subject: Subject, prediction: Tensor) -> Tensor:
         return prediction
     if prediction.dim() == 2 and subject.losses_of(prediction).dim() == 1:
         return prediction  # one a row, of as many numbers as there are steps
-    rows = subject.by_row(prediction)
-    if subject.lengths is None:
-        return rows[:, -1]
-    return rows[torch.arange(B), (subject.lengths - 1).clamp(min=0)]
+    return subject.by_row(prediction)[torch.arange(B), subject.ends.to(prediction.device)]
 
 
-def _target(end: Tensor) -> Tensor:
-    """One number a row: the sum of what is predicted, or the log-probability of the likeliest."""
-    flat = end.flatten(1)
-    if flat.shape[1] > 8:
-        return flat.log_softmax(1).amax(1)
-    return flat.sum(1)
+def _output(subject: Subject, end: Tensor) -> Callable[[Tensor], Tensor]:
+    """One number a row of what is predicted: its sum, or log p of the class that is likeliest."""
+    if subject.loss != "cross_entropy":
+        return lambda found: found.flatten(1).sum(1)
+    best = end.detach().argmax(-1, keepdim=True)
+    return lambda found: found.log_softmax(-1).gather(-1, best).flatten(1).sum(1)
 
 
 @contextmanager

@@ -58,16 +58,26 @@ def readings(found: Inspection, units: Sequence[str] = ()) -> Iterator[Figure]:
     Raises:
         ConfigError: there is no such unit.
     """
-    layer = list(found.record)[-1]
-    table = followed(found, layer)
-    chosen = [chosen_unit(found.record, text) for text in units] or [_telling(found, layer, table)]
-    if table is not None:
-        yield f.tracking_figure(table)
-    for one in chosen:
+    tables = [(layer, followed(found, layer)) for layer in _last_layers(found)]
+    chosen = [chosen_unit(found.record, text) for text in units]
+    for _, table in tables:
+        if table is not None:
+            yield f.tracking_figure(table)
+    for one in chosen or [_telling(found, *pair) for pair in tables]:
         yield from _by_unit(found, *one)
-    words = _words(found)
-    if words is not None and found.first_row is not None:
-        yield f.text_figure(words, found.first_row[: len(words)], name="contribution", width=_WIDTH)
+    words, row = _words(found), found.first_row
+    if words is not None and row is not None:
+        at = found.subject.at
+        note = "" if at is None else f"To what is said of step {int(at[0])}, “{words[int(at[0])]}”."
+        figure = f.text_figure(words, row[: len(words)], name="contribution", width=_WIDTH)
+        yield replace(figure, note=note)
+
+
+def _last_layers(found: Inspection) -> list[Layer]:
+    """The last layer of each part of the model that reads something of its own."""
+    layers = list(found.record)
+    parts = [[x for x in layers if x.name.startswith(name)] for name in found.subject.reads]
+    return [part[-1] for part in parts if part] or layers[-1:]
 
 
 def followed(found: Inspection, layer: Layer) -> pd.DataFrame | None:
@@ -77,12 +87,12 @@ def followed(found: Inspection, layer: Layer) -> pd.DataFrame | None:
         found: what was measured.
         layer: one of its layers.
     """
-    words = _words(found)
-    labels = found.subject.labels if words is None else words
-    steps = found.steps_of(layer.name)
-    if not labels or len(labels) % steps:
+    words, steps = _words_of(found, layer), found.steps_of(layer.name)
+    real = _length(layer) if words is None else len(words)
+    labels = found.subject.labels if _words(found) is None else words
+    if not labels or len(labels) % real:
         return None
-    each = len(labels) // steps  # a layer may read several steps at once
+    each = len(labels) // real  # a layer may read several steps at once
     if words is not None and all(len(word) == 1 for word in words):
         features = text_features("".join(words))
     elif isinstance(labels[0], pd.Timestamp):
@@ -92,10 +102,10 @@ def followed(found: Inspection, layer: Layer) -> pd.DataFrame | None:
     rows = layer.values[layer.cell.output].shape[1]
     given = {}
     for name, values in features.items():
-        part = values if len(values) == steps else values[::each]
-        if np.ptp(part[_SKIP:], axis=0).max(initial=0) > 0:
-            given[name] = np.full((rows, *part.shape), np.nan)
-            given[name][0] = part
+        part = values if len(values) == real else values[::each]
+        if len(part) > _SKIP and np.ptp(part[_SKIP:], axis=0).max() > 0:
+            given[name] = np.full((rows, steps, *part.shape[1:]), np.nan)
+            given[name][0, :real] = part
     return tracking(layer, given, skip=_SKIP) if given else None
 
 
@@ -108,26 +118,26 @@ def _telling(found: Inspection, layer: Layer, table: pd.DataFrame | None) -> Cho
         best = table.iloc[0]
         if abs(best["correlation"]) > best["chance"]:
             return layer, str(best["of"]), int(best["unit"])
-    spread = layer.values[layer.cell.output][:, 0].std(0)
+    spread = layer.values[layer.cell.output][: _length(layer), 0].std(0, correction=0)
     return layer, layer.cell.output, int(spread.argmax())
 
 
 def _by_unit(found: Inspection, layer: Layer, name: str, unit: int | None) -> Iterator[Figure]:
-    words, steps = _words(found), found.steps_of(layer.name)
+    words, steps = _words_of(found, layer), found.steps_of(layer.name)
     title = f"{name} of {layer.name}" if unit is None else f"{name}[{unit}] of {layer.name}"
     if words is not None:
-        if len(words) == steps:
-            values = unit_values(layer, name, unit)[:, 0].detach().double().numpy()
-            each = values if unit is not None else values.mean(1)
-            short = title.removesuffix(f" of {layer.name}")  # beside the colours there is no room
-            figure = f.text_figure(words, each, name=short, width=_WIDTH)
-            yield replace(figure, title=f"Text by {title}")
+        values = unit_values(layer, name, unit)[: len(words), 0].detach().cpu().double().numpy()
+        each = values if unit is not None else values.mean(1)
+        short = title.removesuffix(f" of {layer.name}")  # beside the colours there is no room
+        figure = f.text_figure(words, each, name=short, width=_WIDTH)
+        yield replace(figure, title=f"Text by {title}")
     elif found.subject.x.is_floating_point() and steps <= found.subject.steps:
         row = found.subject.by_row(found.subject.x)[0]
-        series = row.reshape(len(row), -1)[:, 0].detach().double().numpy()
+        series = row.reshape(len(row), -1)[:, 0].detach().cpu().double().numpy()
         labels: Sequence[Any] | None = found.subject.labels
         times = labels if labels is not None and len(labels) == steps else None
-        yield f.series_figure(series[: _length(found)], layer, name, unit=unit, times=times)
+        real = int(found.subject.real[0])
+        yield f.series_figure(series[:real], layer, name, unit=unit, times=times)
 
 
 def _words(found: Inspection) -> list[str] | None:
@@ -142,6 +152,20 @@ def _words(found: Inspection) -> list[str] | None:
     ]
 
 
-def _length(found: Inspection) -> int:
-    lengths = found.subject.lengths
-    return found.subject.steps if lengths is None else int(lengths[0])
+def _words_of(found: Inspection, layer: Layer) -> list[str] | None:
+    """Those of the tokens that a layer reads, one a step; None where it reads something else."""
+    words = _words(found)
+    if words is None:
+        return None
+    parts = [part for name, part in found.subject.reads.items() if layer.name.startswith(name)]
+    first, last = parts[0] if parts else (0, len(words))
+    words = words[first:last]
+    # Of a layer that was called step by step it is not known where a row has ended.
+    enough = len(words) <= found.steps_of(layer.name) and bool(parts)
+    return words if enough or len(words) == _length(layer) else None
+
+
+def _length(layer: Layer) -> int:
+    """The real steps of the first row."""
+    lengths = layer.lengths
+    return sum(call.steps for call in layer.calls) if lengths is None else int(lengths[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def report(inspection: Inspection, units: Sequence[str] = ()) -> Page:
         f"{s.rows} rows of {s.steps} steps; {_layers(inspection)}.",
     )
     page.section("Verdict")
-    page.verdicts(inspection.verdicts, _good(inspection))
+    page.verdicts(inspection.verdicts)
+    page.items(inspection.facts)
     page.table(*_numbers(inspection))
     if inspection.course is not None and inspection.course.rows:
         page.section("Training")
@@ -61,6 +63,10 @@ def report(inspection: Inspection, units: Sequence[str] = ()) -> Page:
     if read := list(readings(inspection, units)):
         page.section("Reading", "The first row of the data, as the network reads it.")
         for figure in read:
+            page.figures(figure)
+    if attention := _attention(inspection):
+        page.section("Attention", "Where the decoder looks while it says the targets of the data.")
+        for figure in attention:
             page.figures(figure)
     if s.configuration:
         page.section("Configuration")
@@ -107,7 +113,7 @@ def named_figures(
     for found in _reach(inspection):
         if found is not None:
             yield _name(found.title), found
-    for figure in readings(inspection, units):
+    for figure in [*readings(inspection, units), *_attention(inspection)]:
         yield _name(figure.title), figure
 
 
@@ -178,6 +184,14 @@ def _reach(found: Inspection) -> list[Figure | None]:
     ]
 
 
+def _attention(found: Inspection) -> list[Figure]:
+    return [
+        replace(f.attention_figure(one.weights, one.source, one.target),
+                title=f"Attention in row {number}")
+        for number, one in enumerate(found.subject.attended, start=1)
+    ]  # fmt: skip
+
+
 def _layers(found: Inspection) -> str:
     parts = []
     for layer in found.record:
@@ -186,19 +200,12 @@ def _layers(found: Inspection) -> str:
     return "; ".join(parts)
 
 
-def _good(found: Inspection) -> str:
-    parts = []
-    for name, flow in found.flows.items():
-        left = flow.decay.left_after(found.lag_of(name))
-        parts.append(f"{name}: {percent(left)} of the gradient is left where "
-                     f"{found.lag_in_words(name)}.")  # fmt: skip
-    return " ".join(parts)
-
-
 def _numbers(found: Inspection) -> tuple[list[str], list[list[Any]]]:
     """The measurements behind the verdicts, a row a layer."""
-    head = ["layer", "gradient a step", "halves in", "1 % left after", "left at the lag", "lag",
-            "gates remember", "Lyapunov exponent"]  # fmt: skip
+    at = ["left at its far end", "steps"]
+    at = ["left at the lag", "lag"] if found.subject.lag is not None else at
+    head = ["layer", "gradient a step", "halves in", "1 % left after", *at, "gates remember",
+            "Lyapunov exponent"]  # fmt: skip
     rows = []
     for name, flow in found.flows.items():
         decay, report = flow.decay, found.gates[name]

@@ -85,16 +85,35 @@ def _unused(found: Inspection) -> Iterator[Rest]:
             ), name  # fmt: skip
 
 
+def _harm(found: Inspection) -> str | None:
+    """What makes of a short memory a fault, as a clause; None if nothing does.
+
+    Where the lag of the task is known, that is enough. Where it is not, a gradient that ends
+    before the input does may well be right, unless the network did not learn.
+    """
+    s, course = found.subject, found.course
+    if s.lag is not None:
+        return ""
+    if course is not None and course.stuck:
+        return f"; {course.stuck}"
+    return f"; {s.beaten_by} does better on held-out data" if s.beaten_by else None
+
+
 def _vanishes(found: Inspection) -> Iterator[Rest]:
+    harm = _harm(found)
+    if harm is None:
+        return
     for name, flow in found.flows.items():
         lag, decay = found.lag_of(name), flow.decay
         left = decay.left_after(lag)
         if not flow.arrives or left >= VANISHED or len(flow.total) < 2 or decay.rate > 1:
             continue
+        if found.record[name].reverse and np.isnan(decay.rate):  # it begins at the loss's own step
+            continue
         text = (
             f"the gradient halves every {number(decay.half_life)} steps; 1 % is left after "
             f"{number(decay.steps_until(0.01))}; {found.lag_in_words(name)}, where "
-            f"{percent(left)} is left."
+            f"{percent(left)} is left{harm}."
         )
         yield text, why.against_vanishing(found, name), name
 
@@ -153,6 +172,9 @@ def _dead(found: Inspection) -> Iterator[Rest]:
 
 
 def _forgets(found: Inspection) -> Iterator[Rest]:
+    harm = _harm(found)
+    if harm is None:
+        return
     for layer, report in found.gates.items():
         if report.keep is None:
             continue
@@ -163,7 +185,7 @@ def _forgets(found: Inspection) -> Iterator[Rest]:
         text = (
             f"by {report.keep} alone, a unit keeps 1/e of its state {report.keep.state} for "
             f"{number(float(np.median(report.horizon)))} steps (the median; 95 % of the units "
-            f"below {number(longest)}); {found.lag_in_words(layer)}."
+            f"below {number(longest)}); {found.lag_in_words(layer)}{harm}."
         )
         yield text, why.of_the_bias(found, layer), layer
 
@@ -172,10 +194,8 @@ def _unscaled(found: Inspection) -> Iterator[Rest]:
     x = found.subject.x
     if not x.is_floating_point():
         return
-    flat = (
-        x.detach().double().reshape(-1, x.shape[-1]) if x.dim() > 2 else x.double().reshape(-1, 1)
-    )
-    columns = flat.cpu().numpy()
+    real = found.subject.real_of(found.subject.by_row(x.detach()))
+    columns = real.reshape(-1, x.shape[-1] if x.dim() > 2 else 1).cpu().double().numpy()
     mean, std = columns.mean(axis=0), columns.std(axis=0)
     size = np.sqrt(np.square(columns).mean(axis=0))
     flags = np.isin(columns, (0.0, 1.0)).all(axis=0) | (std == 0)
@@ -193,7 +213,7 @@ def _unscaled(found: Inspection) -> Iterator[Rest]:
 
 def _truncated(found: Inspection) -> Iterator[Rest]:
     s = found.subject
-    if s.truncation is None or s.truncation >= s.reach:
+    if s.truncation is None or s.lag is None or s.truncation >= s.lag:
         return
     yield (
         f"training cuts the gradient after {s.truncation} steps; the task reaches {s.reach} back.",

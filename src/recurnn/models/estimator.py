@@ -11,6 +11,7 @@ from torch import nn
 
 from recurnn.errors import DataError, NotFittedError
 from recurnn.models import folder as folder_
+from recurnn.models.inspected import beaten_by, configuration
 from recurnn.models.sequence_comparison import Scored
 from recurnn.training import History
 
@@ -126,6 +127,15 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                 f"  Call fit(...) first, or {type(self).__name__}.load(...)."
             )
         return self._network
+
+    def _looked_into(self) -> dict[str, Any]:
+        """What is told of every model that is looked into; see `Subject`."""
+        rows = getattr(self, "comparison", [])
+        return {
+            "name": f"a {type(self).__name__}",
+            "beaten_by": beaten_by(rows, lambda row: next(iter(row.scores.values()))),
+            "configuration": configuration(self._fitted(), self.get_params(deep=False)),
+        }
 
     def _fitted_on(self) -> Any:
         """What `fit` was given, for the baselines."""

@@ -259,8 +259,8 @@ class Forecaster:
         """
         network, data = self._fitted(), self._read_again(source)
         return inspected.subject(
-            network, data, self._scaler, self._rows(data), self._kind, self._filled, rows=rows,
-            lag=lag,
+            network, data, self._scaler, self._rows(data), self._kind, self._filled,
+            comparison=getattr(self, "comparison", []), rows=rows, lag=lag,
         )  # fmt: skip
 
     def actual(self) -> pd.DataFrame:

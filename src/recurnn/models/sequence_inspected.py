@@ -1,4 +1,4 @@
-"""A model of whole sequences with data, as what is looked into."""
+"""Models of whole sequences with data, as what is looked into."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recurnn.data import Sequences
-from recurnn.errors import ConfigError
-from recurnn.models.inspected import each_row
+from recurnn.models.inspected import each_row, spread
 from recurnn.models.sequence_preparation import checked
 from recurnn.subject import Subject
 
@@ -68,28 +67,15 @@ class Inspected:
         chosen = [inputs[i] for i in index]
         data = Sequences([self._numbered(x) for x in chosen], self._encoded(y[index]))
         (x, lengths), target = data.batch(torch.arange(len(index)))
-        module, options = Scaled(self._fitted()), self.get_params(deep=False)
-        shown = {k.replace("_", " "): v for k, v in options.items() if v is not None}
+        module, loss = Scaled(self._fitted()), getattr(self, "loss", None)
         return Subject(
             module,
             module.scaled(x),
             target,
-            each_row(options["loss"]) if "loss" in options else "cross_entropy",
+            "cross_entropy" if loss is None else each_row(loss),
             lengths=None if bool((lengths == x.shape[1]).all()) else lengths,
-            name=f"a {type(self).__name__}",
             lag=lag,
+            shortens=self._settled["pooling"] != "flat",  # each step has its own place there
             labels=None if self._kind == "numbers" else chosen[0],
-            configuration={"weights": sum(p.numel() for p in module.parameters())} | shown,
+            **self._looked_into(),
         )
-
-
-def spread(count: int, rows: int) -> list[int]:
-    """Numbers of so many sequences, evenly spread over all.
-
-    Raises:
-        ConfigError: none is wanted.
-    """
-    if rows < 1:
-        raise ConfigError(f"rows is {rows}; expected a whole number of at least 1.")
-    found: list[int] = torch.linspace(0, count - 1, min(rows, count)).round().long().tolist()
-    return found

@@ -113,9 +113,11 @@ class TagNetwork(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor, *words: Tensor) -> Tensor:
         """Scores [B, T, outputs] of frames x [B, T, C], or of words as `Words.batch` gives them."""
         if self.words is not None:
-            h = self.dropout(self.words(x, *words))
-        else:
-            h = (x - self.shift) / self.scale
+            return self.scores(self.dropout(self.words(x, *words)), lengths)
+        return self.scores((x - self.shift) / self.scale, lengths)
+
+    def scores(self, h: Tensor, lengths: Tensor) -> Tensor:
+        """Scores [B, T, outputs] of vectors h [B, T, I]."""
         for layer in self.layers:
             h = self.dropout(layer(h, lengths=lengths)[0])
         y: Tensor = self.head(h)

@@ -20,6 +20,7 @@ from recurnn.models.sequence_comparison import Scored
 from recurnn.models.sequence_model import SequenceModel
 from recurnn.models.sequence_options import TaggerOptions
 from recurnn.models.sequence_preparation import by_length, plain
+from recurnn.models.sequence_tag_inspected import InspectedTagger
 from recurnn.models.sequence_tag_network import TagNetwork, WordFeatures
 from recurnn.models.sequence_words import Lexicon, Words, untagged
 from recurnn.models.spans import are_spans, span_scores
@@ -29,7 +30,7 @@ from recurnn.training.objective import Loss
 _MOST = 5  # tags named in a message
 
 
-class SequenceTagger(SequenceModel):
+class SequenceTagger(InspectedTagger, SequenceModel):
     """Tags every step of sequences of words or of numbers, of any lengths.
 
     A word is seen as its embedding and as what a recurrent network makes of its letters, so that

@@ -19,6 +19,7 @@ from recurnn.errors import DataError, ShapeError
 from recurnn.models.estimator import Estimator
 from recurnn.models.generator.conditions import Conditions, as_conditions
 from recurnn.models.generator.drawing import draw_points, draw_tokens
+from recurnn.models.generator.inspected import InspectedGenerator
 from recurnn.models.generator.network import PointTeller, TokenTeller
 from recurnn.models.generator.options import GeneratorOptions, check_temperature
 from recurnn.models.sequence_comparison import Scored, mean_loss, verdict
@@ -30,7 +31,7 @@ _BATCH = 1024  # sequences that are scored at once
 _LONGER = 2  # times the longest sequence learned, that a drawn one may have
 
 
-class SequenceGenerator(Estimator):
+class SequenceGenerator(InspectedGenerator, Estimator):
     """Learns to make a sequence of a class or a vector: a name of a nationality, a digit's strokes.
 
     Args:

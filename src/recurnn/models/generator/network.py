@@ -234,6 +234,18 @@ class PointTeller(Teller):
         (said, before), (points, steps) = output, target
         at = torch.arange(len(points), device=points.device)[:, None]
         last = (at == steps - 1).to(said.dtype)
+        found = self.nats_of(said, torch.cat([points, last[..., None]], -1), before)
+        return found.masked_fill(at >= steps, 0)
+
+    def nats_of(self, said: Tensor, target: Tensor, before: Tensor | None = None) -> Tensor:
+        """−log p of points, and of whether each is the last, [T, B].
+
+        Args:
+            said: by the output layer, [T, B, ...].
+            target: points, and 1 for the last of a sequence, else 0, [T, B, C + 1].
+            before: the points before them, which the means are relative to; None for 0.
+        """
+        points, last = target[..., :-1], target[..., -1]
+        before = torch.zeros_like(points) if before is None else before
         point: Tensor = -self.mixture(said, before).log_prob(points)
-        end = F.binary_cross_entropy_with_logits(said[..., -1], last, reduction="none")
-        return (point + end).masked_fill(at >= steps, 0)
+        return point + F.binary_cross_entropy_with_logits(said[..., -1], last, reduction="none")

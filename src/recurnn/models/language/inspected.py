@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from recurnn.data.text import Corpus, Tokenizer
 from recurnn.errors import DataError
+from recurnn.models.inspected import beaten_by
 from recurnn.models.language.feeding import before
 from recurnn.models.language.network import LeftNetwork
+from recurnn.models.language.report import GapRow, TextRow
 from recurnn.models.language.writing import check_length
 from recurnn.subject import Subject
 
@@ -36,6 +40,7 @@ def subject(
     rows: int,
     steps: int | None,
     truncation: int,
+    comparison: Sequence[TextRow | GapRow],
 ) -> Subject:
     """The network on pieces of the text, evenly spread over it.
 
@@ -47,6 +52,7 @@ def subject(
         rows: pieces.
         steps: tokens of a piece; None for 128, or as many as the gradient goes back if fewer.
         truncation: tokens after which training cut the gradient.
+        comparison: with the n-gram, the best first; empty where there was none.
 
     Raises:
         ConfigError: no pieces, or no tokens in one.
@@ -72,5 +78,6 @@ def subject(
         batch_first=False,
         name=name,
         truncation=truncation,
+        beaten_by=beaten_by(comparison, lambda row: float(row.nats)),
         labels=[tokenizer.token(int(k)) for k in x[:, 0]],
     )

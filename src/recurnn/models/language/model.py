@@ -310,7 +310,7 @@ class LanguageModel:
         network = self._left("looked into")
         return inspected.subject(
             network, self.encode(_read(source, **how)), self.tokenizer, name=self.name, rows=rows,
-            steps=steps, truncation=self.options.window,
+            steps=steps, truncation=self.options.window, comparison=self.comparison,
         )  # fmt: skip
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:

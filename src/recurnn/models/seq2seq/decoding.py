@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,32 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recurnn.data.pairs_batches import Pairs
-from recurnn.data.pairs_tokens import Text, encoded, extended, surfaces
-from recurnn.data.text import END, UNKNOWN, Tokenizer
+from recurnn.data.pairs_tokens import Text, encoded, extended, named, surfaces
+from recurnn.data.text import UNKNOWN, Tokenizer
 from recurnn.errors import ConfigError
 from recurnn.models.seq2seq.network import Seq2SeqNetwork
 from recurnn.models.seq2seq.options import Seq2SeqOptions
 from recurnn.models.seq2seq.search import search
+from recurnn.subject import Attended
 
 _BATCH = 512  # beginnings that are gone on with at once
 _OFTEN = 2  # times the tokens of the source that a target may have, if none so long was learned
 
 Units = tuple[Tokenizer, Tokenizer]
-
-
-@dataclass(frozen=True)
-class Attended:
-    """Where the decoder looked.
-
-    Attributes:
-        source: the source's tokens, the end included.
-        target: the target's tokens, the end included.
-        weights: [target, source]; each row adds up to 1.
-    """
-
-    source: list[str]
-    target: list[str]
-    weights: NDArray[np.float32]
 
 
 def decoded(
@@ -83,14 +68,9 @@ def decoded(
 
 def attended(network: Seq2SeqNetwork, units: Units, source: Text, target: Text) -> Attended:
     """Where the decoder looks while it says a target."""
+    words = [named(unit, text) for unit, text in zip(units, (source, target), strict=True)]
     rows = [encoded(unit, [text]) for unit, text in zip(units, (source, target), strict=True)]
-    shown = [
-        [*surfaces(unit, [text])[0], unit.token(END)] if unit.kind != "bpe"
-        else [*map(unit.token, row[0].tolist()), unit.token(END)]
-        for unit, text, row in zip(units, (source, target), rows, strict=True)
-    ]  # fmt: skip
-    weights = _looked(network, rows[0], rows[1])
-    return Attended(shown[0], shown[1], weights[0].numpy())
+    return Attended(words[0], words[1], _looked(network, rows[0], rows[1])[0].numpy())
 
 
 def _batch(rows: list[NDArray[np.int32]]) -> tuple[Tensor, Tensor]:

@@ -24,17 +24,19 @@ from recurnn.data.pairs_tokens import (
 from recurnn.data.text import Tokenizer
 from recurnn.errors import DataError, ShapeError
 from recurnn.models.estimator import Estimator
-from recurnn.models.seq2seq.decoding import Attended, attended, decoded
+from recurnn.models.seq2seq.decoding import attended, decoded
+from recurnn.models.seq2seq.inspected import InspectedPairs
 from recurnn.models.seq2seq.network import Seq2SeqNetwork, network
 from recurnn.models.seq2seq.options import Seq2SeqOptions
 from recurnn.models.seq2seq.sampling import Rising
 from recurnn.models.seq2seq.scores import score_name, scored
 from recurnn.models.sequence_comparison import Scored, mean_loss, verdict
 from recurnn.models.sequence_preparation import batch_size
+from recurnn.subject import Attended
 from recurnn.training import Saves, Supervised, Watch, fit
 
 
-class Seq2Seq(Estimator):
+class Seq2Seq(InspectedPairs, Estimator):
     """Learns to make a sequence of another one: a translation, a pronunciation, a normal form.
 
     Args:

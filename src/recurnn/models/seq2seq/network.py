@@ -161,7 +161,11 @@ class Seq2SeqNetwork(nn.Module):
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory | None, States]:
         """What the decoder begins with, and what it may look at."""
-        values, states = self.encoder(self.of_source(source), lengths)
+        return self.encode_vectors(self.of_source(source), lengths)
+
+    def encode_vectors(self, x: Tensor, lengths: Tensor) -> tuple[Memory | None, States]:
+        """As `encode`, of sources whose tokens are vectors already, [S, B, E]."""
+        values, states = self.encoder(x, lengths)
         memory = None if self.attention is None else self.attention.memory(values, lengths)
         return memory, self.bridge(states)
 
@@ -179,7 +183,12 @@ class Seq2SeqNetwork(nn.Module):
         Returns:
             [T, B, H]; the states after them; where it looked, [B, T, S].
         """
-        x = self.of_target(before)
+        return self.decode_vectors(memory, states, self.of_target(before), steps)
+
+    def decode_vectors(
+        self, memory: Memory | None, states: States, x: Tensor, steps: Tensor | None = None
+    ) -> tuple[Tensor, States, Tensor | None]:
+        """As `decode`, of targets whose tokens are vectors already, [T, B, E]."""
         if self.attention is None or self.combine is None or memory is None:
             h, states = self._run(x, states, steps)
             return h, states, None

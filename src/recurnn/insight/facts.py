@@ -1,0 +1,75 @@
+"""What was measured, told and not judged: decay, reach of memory, and what nobody has said."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from recurnn.insight.advice import number, percent
+
+if TYPE_CHECKING:
+    from recurnn.insight.inspection import Inspection
+
+_NEAR = 0.01  # of a loss, or of the largest change: what is below makes no difference
+
+
+def facts(found: Inspection) -> list[str]:
+    """Sentences on how far the gradient comes in each layer and how far back the model looks.
+
+    Args:
+        found: what was measured.
+    """
+    said = [_decay(found, name) for name in found.flows]
+    said += [line for line in (_hidden(found), _context(found)) if line]
+    if found.subject.lag is None:
+        said.append(
+            "How far back the task reaches is not known, so that none of this is judged: tell it "
+            "as the lag (--lag, Subject(lag=...))."
+        )
+    return said
+
+
+def _decay(found: Inspection, layer: str) -> str:
+    flow = found.flows[layer]
+    decay, left = flow.decay, flow.decay.left_after(found.lag_of(layer))
+    if not flow.arrives:
+        return f"{layer}: no gradient arrives."
+    if decay.half_life < math.inf:
+        pace = (
+            f"halves every {number(decay.half_life)} steps; 1 % is left after "
+            f"{number(decay.steps_until(0.01))}"
+        )
+    elif decay.doubling < math.inf:
+        pace = f"doubles every {number(decay.doubling)} steps"
+    else:
+        pace = "neither falls nor grows"
+    return (
+        f"{layer}: the gradient {pace}; {found.lag_in_words(layer)}, where {percent(left)} is left."
+    )
+
+
+def _hidden(found: Inspection) -> str:
+    """How far back an input still changes the prediction."""
+    table = found.occlusion
+    if table is None or not float(table["change"].max()) > 0:
+        return ""
+    felt = int(table.loc[table["change"] > _NEAR * table["change"].max(), "lag"].abs().max())
+    whole = ", the whole input," if felt == table["lag"].abs().max() else ""
+    return (
+        f"Hiding the input of up to {felt} steps back{whole} changes the prediction by more than "
+        "1 % of what hiding its most telling step does."
+    )
+
+
+def _context(found: Inspection) -> str:
+    """How much context the loss needs."""
+    table = found.contexts
+    if table is None or len(table) < 2:
+        return ""
+    whole = float(table["loss"].iloc[-1])
+    far = table.loc[(table["loss"] - whole).abs() > _NEAR * abs(whole), "context"]
+    needed = table.loc[table["context"] > far.max(), "context"].min() if len(far) else 1
+    return (
+        f"Given {int(needed)} of {int(table['context'].iloc[-1])} steps the loss is within 1 % of "
+        f"{number(whole)}, that of all."
+    )
