@@ -52,7 +52,7 @@ bench-tasks: $(VENV)/.dev  ## the long-lag problems: what LSTM, GRU and Elman le
 bench-streams: $(VENV)/.dev  ## memory of ten million steps, read and trained on
 	$(BIN)/python benchmarks/streams.py
 
-bench-insight: $(VENV)/.dev  ## what looking inside costs, and which planted faults it names
+bench-insight: $(VENV)/.dev  ## how right looking inside is, what it costs, which planted faults it names
 	$(BIN)/python benchmarks/insight.py
 	$(BIN)/python benchmarks/verdicts.py
 

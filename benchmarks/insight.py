@@ -1,11 +1,13 @@
-"""What seeing inside costs: gradient norms in a training step, a monitor in a training.
+"""How good the estimates of seeing inside are, and what it costs.
 
-A step is forward, backward, clipping and Adam; with norms, all of it within `insight.Record`. A
-training is `recurnn.training.fit` with a monitor that takes a note every hundred updates, as it
-does by default, and without; their weights must have the same bits. Both are on the adding
-problem, and the two of a pair run in turn.
+The estimates are those of cells whose answer is known; see `estimates`. The cost is that of
+gradient norms in a training step, and of a monitor in a training. A step is forward, backward,
+clipping and Adam; with norms, all of it within `insight.Record`. A training is
+`recurnn.training.fit` with a monitor that takes a note every hundred updates, as it does by
+default, and without; their weights must have the same bits. Both are on the adding problem, and
+the two of a pair run in turn.
 
-    python benchmarks/insight.py [--rounds 9] [--write-docs]
+    python benchmarks/insight.py [--only estimates|cost] [--rounds 9] [--write-docs]
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+import estimates
 from kernel_bench.machine import machine
 from kernel_bench.timing import timed
 from recurnn import cells
@@ -28,7 +31,7 @@ from recurnn.insight.comparison import Adding, LastStep
 from recurnn.training import Plan, Watch, fit
 
 PAGE = Path(__file__).parent.parent / "docs" / "seeing-inside.md"
-MARK = ("<!-- bench:insight -->\n", "<!-- /bench:insight -->")
+PARTS = {"estimates": "estimates", "cost": "insight"}  # and its mark in the page
 NORMS_AIM, MONITOR_AIM = 0.05, 0.03
 UPDATES = 200
 
@@ -146,16 +149,24 @@ def table(rounds: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9, help="of each measurement")
-    parser.add_argument("--write-docs", action="store_true", help=f"renew the table in {PAGE.name}")
+    parser.add_argument("--only", choices=PARTS, help="a part; both by default")
+    parser.add_argument("--rounds", type=int, default=9, help="of each measurement of cost")
+    parser.add_argument(
+        "--write-docs", action="store_true", help=f"renew the tables in {PAGE.name}"
+    )
     given = parser.parse_args()
-    text = f"{machine()}\n\n{table(given.rounds)}"
-    print(text)
-    if given.write_docs:
-        page = PAGE.read_text(encoding="utf-8")
-        head, rest = page.split(MARK[0])
-        tail = rest.split(MARK[1])[1]
-        PAGE.write_text(f"{head}{MARK[0]}{text}\n{MARK[1]}{tail}", encoding="utf-8")
+    for part in [given.only] if given.only else PARTS:
+        text = estimates.table() if part == "estimates" else f"{machine()}\n\n{table(given.rounds)}"
+        print(text, end="\n\n")
+        if given.write_docs:
+            write(PARTS[part], text)
+
+
+def write(mark: str, text: str) -> None:
+    """Renew a table in the page."""
+    first, last = f"<!-- bench:{mark} -->\n", f"<!-- /bench:{mark} -->"
+    head, rest = PAGE.read_text(encoding="utf-8").split(first)
+    PAGE.write_text(f"{head}{first}{text}\n{last}{rest.split(last)[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

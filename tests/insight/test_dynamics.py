@@ -7,40 +7,35 @@ import pytest
 import torch
 from torch import Tensor
 
+import estimates
+from estimates import Logistic
 from recurnn import cells, insight, nn
 
 
-class Logistic(cells.Cell):
-    """h = 4 h (1 − h): its exponent is ln 2."""
-
-    weights = {"W": "H I"}
-
-    def step(self, p, x: Tensor, h: Tensor) -> dict[str, Tensor]:
-        return {"h": 4 * h * (1 - h) + p.W @ x}
-
-
-class Henon(cells.Cell):
-    """Hénon's map: .419, and with it ln .3 in all (Wolf et al. 1985)."""
-
-    weights = {"W": "H I"}
-    states = {"a": "H", "b": "H"}
-    output = "a"
-
-    def step(self, p, x: Tensor, a: Tensor, b: Tensor) -> dict[str, Tensor]:
-        return {"a": 1 - 1.4 * a * a + b + p.W @ x, "b": 0.3 * a}
-
-
 def test_logistic_map():
-    start = torch.linspace(0.1, 0.9, 30).unsqueeze(1)
-    (found,) = insight.lyapunov(Logistic(1, 1), state=start, exponents=1, steps=200)
-    assert found == pytest.approx(np.log(2), rel=0.02)
+    assert estimates.logistic() == pytest.approx(np.log(2), rel=0.02)
 
 
 def test_henon_map():
-    start = torch.linspace(-0.1, 0.1, 40).unsqueeze(1)
-    found = insight.lyapunov(Henon(1, 1), state=(start, start), exponents=2, steps=250)
+    found = estimates.henon()
     assert found[0] == pytest.approx(0.419, rel=0.02)
     assert found.sum() == pytest.approx(np.log(0.3), rel=1e-6)  # the map contracts areas by .3
+
+
+@pytest.mark.parametrize("wrong", [None, "rate", "henon"])
+def test_the_table_of_estimates_says_what_is_off(monkeypatch, wrong):
+    right = {"rate": lambda radius, seed: radius, "logistic": lambda: np.log(2),
+             "henon": lambda: np.array([0.41922, -1.6])}  # fmt: skip
+    for name, function in right.items():
+        monkeypatch.setattr(estimates, name, function)
+    if wrong == "rate":
+        monkeypatch.setattr(estimates, wrong, lambda radius, seed: radius * 0.97)
+    if wrong == "henon":
+        monkeypatch.setattr(estimates, wrong, lambda: np.array([0.41922 * 1.03, -1.6]))
+    said = estimates.table().splitlines()[-1]
+    off = {"rate": "Rates **off by** 3.000%", "henon": "exponents **off by** 3.000%"}
+    assert ("**off by**" in said) == (wrong is not None)
+    assert off.get(wrong, "Rates within 0.000% (aim 1%), exponents within 0.000%") in said
 
 
 def test_exponents_of_a_linear_network_are_the_logarithms_of_its_eigenvalues():

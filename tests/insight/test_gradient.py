@@ -7,27 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from estimates import linear
 from problems import KINDS, normal
 from recurnn import Subject, cells, insight, nn
 from recurnn.insight.decay import fit_decay
 from tolerance import agree, identical
-
-
-class Linear(cells.Cell):
-    """h = W x + U h, whose gradient decays as the powers of U."""
-
-    weights = {"W": "H I", "U": "H H"}
-
-    def step(self, p, x: Tensor, h: Tensor) -> dict[str, Tensor]:
-        return {"h": p.W @ x + p.U @ h}
-
-
-def linear(radius: float, seed: int, units: int = 24) -> nn.Recurrent:
-    cell = Linear(2, units)
-    U = np.random.default_rng(seed).normal(size=(units, units))
-    U *= radius / np.abs(np.linalg.eigvals(U)).max()
-    cell.U.data = torch.from_numpy(U).float()
-    return nn.Recurrent(cell, batch_first=True, engine="reference")
 
 
 @pytest.mark.parametrize("radius", [0.6, 0.9, 1.0, 1.08])
