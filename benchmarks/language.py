@@ -30,7 +30,7 @@ from recurnn.models.language.gaps import gap_rows
 SHAKESPEARE = Path("tiny_shakespeare") / "input.txt.xz"
 SONG = Path("chinese_classical") / "song_ci_simp.tsv.xz"
 TATOEBA = Path("tatoeba_eng_fra") / "fra.txt.xz"
-TUNES = ("浣溪沙", "忆江南", "菩萨蛮", "如梦令")
+TUNES = ("浣溪沙", "水调歌头", "菩萨蛮", "如梦令")
 
 # What the recipe `char` leaves open.
 SHORT: dict[str, Any] = {"epochs": 2}
