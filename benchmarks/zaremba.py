@@ -94,7 +94,7 @@ class Watched(Watch):
     """Tokens and perplexities; ends a run that is to be short."""
 
     def __init__(self, updates: int | None) -> None:
-        self.updates = updates
+        self.updates, self.began = updates, 0.0
         self.found: dict[str, Any] = {"seconds": 0.0, "tokens": 0.0, "perplexity": []}
 
     def update(self, run: Run, update: Update) -> bool:
@@ -102,7 +102,9 @@ class Watched(Watch):
         return update.number == self.updates
 
     def epoch(self, run: Run, epoch: Epoch, *, best: bool) -> None:
-        if epoch.number:
+        if not epoch.number:  # validated before training, which the script beside does not do
+            self.began = time.perf_counter()
+        else:
             assert epoch.validation_loss is not None
             self.found["perplexity"].append(math.exp(epoch.validation_loss))
             print(f"recurnn, epoch {epoch.number}: {epoch.seconds:.1f} s", file=sys.stderr)
@@ -111,10 +113,9 @@ class Watched(Watch):
 def ours(epochs: int, updates: int | None) -> dict[str, Any]:
     train, held, V = streams()
     module, watch = network(options(), V), Watched(updates)
-    began = time.perf_counter()
     fit(module, train, held, options().plan(epochs), watch=watch,
         objective=Supervised(module.loss))  # fmt: skip
-    watch.found["seconds"] = time.perf_counter() - began
+    watch.found["seconds"] = time.perf_counter() - watch.began
     return watch.found
 
 

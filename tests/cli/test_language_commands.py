@@ -179,6 +179,11 @@ def test_errors_end_with_status_2(model, both, text, tmp_path, capsys):
         ("train", text, "--hidden-size", "many", *new): "--hidden-size is 'many'",
         ("train", text, "--batch-size", "999", *new): "shorter than a chunk",
         ("train", text, "--out", model): f"{model} already holds a model.",
+        ("train", text, "--resume", *new): "--resume needs to know from where",
+        ("train", text, "--min-count", "9999", *new): "nothing is left for a vocabulary",
+        ("train", text, "--seed", str(2**63), *new): f"seed is {2**63}; expected",
+        ("train", "", *new): "The name of the text's file is empty.",
+        ("generate", model, "--seed", str(2**64)): f"seed is {2**64}; expected",
         ("generate", tmp_path / "no"): "There is no model folder",
         ("generate", model, "--temperature", "0"): "temperature is 0.0; expected a number above 0",
         ("generate", model, "--beam", "2", "--samples", "3"): "beam: the likeliest text",
@@ -264,7 +269,19 @@ def test_ngrams_show_what_grows_with_n_and_what_each_writes(text):
         (["--order", "21"], "from 1 to 20 tokens"),
         (["--unit", "word"], "Did you mean 'words'"),
         (["--k", "-1"], "expected a number above 0"),
+        (["--length", "-1"], "length is -1; expected a whole number of at least 0."),
+        (["--validation", "0"], "Hold some out"),
     ],
 )
 def test_ngrams_of_no_sense_are_refused(text, capsys, options, message):
     assert message in failing(capsys, "lm", "ngrams", text, *options)
+
+
+def test_what_stands_beside_a_blank_is_told_if_it_is_unknown(both):
+    for given, told in (
+        ("Anna likes the ____.", ""),
+        ("____ likes the sea.", ""),
+        ("Carl likes the ____.", "'Carl'"),
+    ):
+        said = CliRunner().invoke(app, ["lm", "fill", str(both), given]).stderr
+        assert said == (f"- not in the vocabulary, read as <unk>: {told}\n" if told else ""), given

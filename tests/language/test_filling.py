@@ -139,6 +139,7 @@ def test_gaps_are_counted_by_rank(documents):
         corpus, places=50, recurrent=["first"],
     )  # fmt: skip
     found = {row.model: row for row in rows}
+    assert [row.nats for row in rows] == sorted(row.nats for row in rows)  # as the verdict judges
     assert [(found[k].top1, found[k].top5) for k in ("first", "fifth", "sixth")] == [
         (1.0, 1.0), (0.0, 1.0), (0.0, 0.0),
     ]  # fmt: skip

@@ -234,3 +234,12 @@ def test_verdicts():
     assert verdict(gaps, "test") == (
         "The LSTM is better than the 5-gram: 2.000 nats a gap on the test part, 3.000."
     )
+
+
+def test_a_text_in_the_place_of_a_file():
+    for text in ("to be or not", "to be or not " * 1000):
+        said = message(DataError, recurnn.LanguageModel(**SMALL).fit, text)
+        assert said.endswith(
+            "there is no such file.\n  A text itself is recurnn.data.text.Texts.of(text)."
+        )
+        assert len(said) < 200

@@ -118,13 +118,13 @@ def settings(preset: str | None, given: dict[str, Any]) -> dict[str, Any]:
     return chosen
 
 
-def saves(checkpoints: Path | None, *, resume: bool) -> Saves | None:
+def saves(checkpoints: Path | None, *, resume: bool, every: int | None = None) -> Saves | None:
     """Where the training is saved, if it is."""
     if checkpoints is None:
         if resume:
             raise ConfigError("--resume needs to know from where: give --checkpoints FOLDER too.")
         return None
-    return Saves(checkpoints, resume=resume)
+    return Saves(checkpoints, every=every, resume=resume)
 
 
 def sizes(text: str) -> int | tuple[int, ...]:

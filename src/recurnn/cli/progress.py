@@ -91,7 +91,8 @@ class TrainingProgress(Watch):
             if history.stopped_early
             else ""
         )
-        kept = f"best after {history.best}" + (f", {why}" if why else "")
+        best = f"best after {history.best}" if history.best else "none better than the start"
+        kept = best + (f", {why}" if why else "")
         self.console.print(
             f"Trained {run.name}: {run.epochs_done} of {run.plan.epochs} epochs in "
             f"{history.seconds:.1f} s ({kept})"

@@ -93,7 +93,7 @@ _SHORT = {"maximum likelihood": "max. lik."}
 
 
 def ngram_table(rows: Sequence[NgramRow], *, unit: str) -> Table:
-    """What grows with N, and the perplexity of each smoothing on the test part.
+    """What grows with N, and the perplexity of each smoothing on the text held out.
 
     Args:
         rows: in the order to show.
@@ -101,7 +101,7 @@ def ngram_table(rows: Sequence[NgramRow], *, unit: str) -> Table:
     """
     tokens = int(next(iter(rows[0].scores.values())).tokens.sum())
     table = Table(
-        title=f"N-grams on the test part, {tokens:,} tokens; perplexity by {unit}",
+        title=f"N-grams on the text held out, {tokens:,} tokens; perplexity by {unit}",
         title_justify="left",
         title_style="",
         box=box.SIMPLE_HEAD,

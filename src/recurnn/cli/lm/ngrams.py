@@ -10,6 +10,7 @@ from rich.console import Console
 
 from recurnn.baselines import Ngram, NgramCounts, Sampling, compare_ngrams
 from recurnn.cli.lm import options as o
+from recurnn.cli.lm.unknown import tell_unknown
 from recurnn.cli.tables import ngram_table
 from recurnn.data.text import Corpus, Tokenizer, fit_tokenizer, read_texts, split_texts
 from recurnn.errors import ConfigError
@@ -38,6 +39,12 @@ def ngrams(
     """What grows with N: n-grams, memory, and what was never seen; and what each N writes."""
     if not 1 <= order <= _MOST:
         raise ConfigError(f"order is {order}.\n  N-grams have from 1 to {_MOST} tokens.")
+    if length < 0:
+        raise ConfigError(f"length is {length}; expected a whole number of at least 0.")
+    if not validation:
+        raise ConfigError(
+            "validation is 0: there is no text to count unseen n-grams in.\n  Hold some out: 0.1."
+        )
     parts = split_texts(
         read_texts(text or None, **o.reading(column, header, join, documents)),
         validation=validation, seed=seed,
@@ -54,6 +61,7 @@ def ngrams(
     rows = compare_ngrams(train, held, orders=orders, k=k)
     console.print(ngram_table(rows, unit=tokenizer.unit))
     if length:
+        tell_unknown(console, tokenizer, (prompt,))
         counts = NgramCounts.of(train, order)
         for n in orders:
             model = Ngram(n).fit(counts, tokenizer)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from recurnn.cli import options
 from recurnn.cli.lm import options as o
 from recurnn.cli.lm.progress import LanguageProgress
 from recurnn.cli.lm.tables import text_table
 from recurnn.models import LanguageModel
 from recurnn.models.folder import HISTORY, check_free, written
-from recurnn.training import Saves
 from recurnn.training.processes import Processes
 
 
@@ -80,7 +80,7 @@ def train(
     if main:
         check_free(out, overwrite=overwrite)
     console = Console(highlight=False, quiet=not main)
-    saves = None if checkpoints is None else Saves(checkpoints, every=every, resume=resume)
+    saves = options.saves(checkpoints, every=every, resume=resume)
     model.fit(
         text or None,
         **o.reading(column, header, join, documents),

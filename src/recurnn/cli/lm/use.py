@@ -13,10 +13,12 @@ from rich.console import Console
 from recurnn.baselines import TextScores
 from recurnn.cli.lm import options as o
 from recurnn.cli.lm.tables import candidate_table, document_table, text_table
+from recurnn.cli.lm.unknown import tell_units, tell_unknown
 from recurnn.data.text import read_texts
 from recurnn.errors import ConfigError
 from recurnn.models import LanguageModel
 from recurnn.models.language import Cache, Candidate, GapRow, TextRow, same_vocabulary
+from recurnn.models.language.blanks import unknown_beside
 from recurnn.models.language.describing import ngram_name
 from recurnn.models.language.gaps import gap_rows
 
@@ -47,7 +49,7 @@ def evaluate(
     beside = None if cache is None else Cache(cache, cache_flatness, cache_share)
     texts = read_texts(text, **o.reading(column, header, join, documents))
     console = Console(highlight=False)
-    _tell_unknown(loaded, console, texts.documents)
+    tell_unknown(console, loaded.tokenizer, texts.documents)
     console.print(text_table(loaded.compare(texts, cache=beside), _title(texts.documents)))
     if by_document:
         corpus = loaded.encode(texts)
@@ -82,7 +84,7 @@ def generate(
 ) -> None:
     """Go on from a prompt; the text comes as it is written."""
     loaded = LanguageModel.load(model)
-    _tell_unknown(loaded, Console(stderr=True, highlight=False), (prompt,))
+    tell_unknown(Console(stderr=True, highlight=False), loaded.tokenizer, (prompt,))
     began = time.perf_counter()
     if beam is not None:
         if samples > 1 or temperature != 1 or top_k is not None or top_p is not None:
@@ -120,11 +122,11 @@ def fill(
     models = [first, *map(LanguageModel.load, beside or [])]
     for other in models:
         same_vocabulary(first.tokenizer, other.tokenizer)
-    _tell_unknown(first, Console(stderr=True, highlight=False), (text.replace("_", ""),))
     for way, name in _WAYS.items():
         able = next((m for m in models if way in m.guesses()), None)
         if able is not None:
             found[name] = able.fill(text, candidates=candidates, by=way)
+    tell_units(Console(stderr=True, highlight=False), unknown_beside(first.tokenizer, text))
     console, blanks = Console(highlight=False), len(next(iter(found.values())))
     for k in range(blanks):
         title = f"Blank {k + 1} of {blanks}" if blanks > 1 else text
@@ -151,7 +153,7 @@ def compare(
         same_vocabulary(first.tokenizer, other.tokenizer)
     texts = read_texts(text, **o.reading(column, header, join, documents))
     console = Console(highlight=False)
-    _tell_unknown(first, console, texts.documents)
+    tell_unknown(console, first.tokenizer, texts.documents)
     corpus = first.encode(texts)
     if gaps or any(m.options.context == "both" for m in loaded.values()):
         named = {
@@ -200,11 +202,3 @@ def _title(documents: tuple[str, ...]) -> str:
     characters = sum(map(len, documents))
     many = f"{len(documents):,} documents" if len(documents) > 1 else "one document"
     return f"{many}, {characters:,} characters"
-
-
-def _tell_unknown(model: LanguageModel, console: Console, documents: tuple[str, ...]) -> None:
-    """Say which units of a text the model does not know, and how they are read."""
-    unknown = list(dict.fromkeys(u for text in documents for u in model.tokenizer.unknown(text)))
-    if unknown:
-        shown = ", ".join(map(repr, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
-        console.print(f"- not in the vocabulary, read as <unk>: {shown}", markup=False)

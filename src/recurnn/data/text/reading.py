@@ -17,6 +17,7 @@ _APART = (
     "site-packages", "dist-packages", "test", "tests", "idlelib", "__pycache__",
     "encodings", "pydoc_data",  # tables that programs wrote
 )  # fmt: skip
+_NAMED = 80  # characters of a name that an error prints
 LIBRARY_CHARACTERS = 5_000_000
 """The size of the text that is there when no file is named."""
 
@@ -79,9 +80,17 @@ def read_texts(
 def _files(source: Source) -> list[Path]:
     """The files that a path or a pattern stands for."""
     path = Path(source)
-    if path.is_file():
+    if not str(source):
+        raise DataError(
+            "The name of the text's file is empty.\n  Give a file, a folder or a pattern."
+        )
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError:  # no file can have such a name
+        is_file = is_folder = False
+    if is_file:
         return [path]
-    if path.is_dir():
+    if is_folder:
         found = sorted(
             p
             for p in path.rglob("*")
@@ -95,7 +104,10 @@ def _files(source: Source) -> list[Path]:
         if not found:
             raise DataError(f"{source}: no file fits this pattern.")
         return found
-    raise DataError(f"{path}: there is no such file.")
+    name = str(source)
+    shown = name if len(name) <= _NAMED else f"{name[:_NAMED]!r}..."
+    hint = "\n  A text itself is recurnn.data.text.Texts.of(text)." if " " in name else ""
+    raise DataError(f"{shown}: there is no such file.{hint}")
 
 
 def python_library(characters: int = LIBRARY_CHARACTERS) -> Texts:

@@ -25,6 +25,19 @@ class Blanks:
     at: list[int]
 
 
+def unknown_beside(tokenizer: Tokenizer, text: str) -> list[str]:
+    """The units beside the blanks of a text that the vocabulary lacks, each once.
+
+    Args:
+        tokenizer: of the tokens.
+        text: with blanks.
+    """
+    if tokenizer.kind == "words":  # as `find_blanks` reads them
+        found = tokenizer.unknown(_BLANK.sub(_PLACEHOLDER, text))
+        return [u for u in found if u != _PLACEHOLDER]
+    return list(dict.fromkeys(u for part in _BLANK.split(text) for u in tokenizer.unknown(part)))
+
+
 def find_blanks(tokenizer: Tokenizer, text: str) -> Blanks:
     """The tokens of a text in which two or more underscores are a blank for one token.
 

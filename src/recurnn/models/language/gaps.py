@@ -58,7 +58,7 @@ def gap_rows(
         )
         for name in guesses
     ]
-    return sorted(rows, key=lambda row: -row.top5)
+    return sorted(rows, key=lambda row: row.nats)
 
 
 def _places(corpus: Corpus, count: int, random: np.random.Generator) -> list[tuple[list[int], int]]:

@@ -22,7 +22,7 @@ from recurnn.models.language.recipes import RECIPES
 from recurnn.models.language.report import GapRow, TextRow, plain, rows_of, verdict
 from recurnn.models.language.scoring import Cache, log_probabilities
 from recurnn.models.language.training import count_ngrams, prepare, train
-from recurnn.models.language.writing import check_length, write
+from recurnn.models.language.writing import check_length, check_seed, write
 from recurnn.subject import Subject
 from recurnn.training import History, Saves, Watch
 
@@ -228,6 +228,7 @@ class LanguageModel:
         """
         network = self._left("made to write")
         check_length(length, samples)
+        check_seed(seed)
         return write(
             network,
             self.tokenizer,

@@ -81,7 +81,8 @@ class LanguageOptions:
             ``"non-monotonic"``: from when the validation loss rises (Merity et al. 2018); or None.
         activation_penalty: α, on the squares of the outputs (AR, Merity et al. 2017).
         change_penalty: β, on the squares of their changes from step to step (TAR).
-        precision: ``"float32"`` or ``"bfloat16"``.
+        precision: ``"float32"`` or ``"bfloat16"``: autocast, in which recurrences and the full
+            softmax stay in the type of the weights.
         validation: share, or number of documents or characters, held out to choose by.
         test: likewise, to report on.
         ngram: N of the n-gram model beside the network; 0 for none.
@@ -216,6 +217,8 @@ class LanguageOptions:
                 raise ConfigError(
                     f"{name} is {value!r}; expected a whole number of at least {least}."
                 )
+        if self.seed >= 2**63:
+            raise ConfigError(f"seed is {self.seed}; expected a whole number below 2**63.")
         for name in _RATES:
             value = getattr(self, name)
             if value is None and name in ("input_dropout", "output_dropout"):

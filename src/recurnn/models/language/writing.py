@@ -74,6 +74,16 @@ def prompt_tokens(tokenizer: Tokenizer, prompt: str) -> list[int]:
     return [END, *tokenizer.encode(prompt).tolist()] if prompt else [END]
 
 
+def check_seed(seed: object) -> None:
+    """Refuse what cannot be a seed.
+
+    Raises:
+        ConfigError: it is not a whole number from 0 to 2**63 − 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ConfigError(f"seed is {seed!r}; expected a whole number from 0 to 2**63 - 1.")
+
+
 def check_length(length: object, samples: object = 1, *, what: str = "length") -> None:
     """Refuse numbers of tokens or of texts that cannot be.
 
