@@ -7,10 +7,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all check format bench bench-kernels bench-layers bench-forecast
-.PHONY: bench-training bench-tasks bench-streams bench-insight docs clean
+.PHONY: bench-training bench-tasks bench-streams bench-insight bench-sequences bench-pairs
+.PHONY: bench-language docs clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run  ## the main job on built-in data: train, compare, forecast, plot
 	$(BIN)/recurnn forecast --out out/forecast --overwrite
@@ -32,7 +33,8 @@ format: $(VENV)/.dev  ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: bench-kernels bench-layers bench-forecast bench-training bench-tasks bench-streams bench-insight  ## every benchmark there is
+bench: bench-kernels bench-layers bench-forecast bench-training bench-tasks bench-streams
+bench: bench-insight bench-sequences bench-pairs bench-language  ## every benchmark there is
 
 bench-kernels: $(VENV)/.bench  ## the compiled kernels beside torch, jax and onnxruntime
 	$(BIN)/python benchmarks/kernels.py
@@ -55,6 +57,19 @@ bench-streams: $(VENV)/.dev  ## memory of ten million steps, read and trained on
 bench-insight: $(VENV)/.dev  ## how right looking inside is, what it costs, which planted faults it names
 	$(BIN)/python benchmarks/insight.py
 	$(BIN)/python benchmarks/verdicts.py
+
+bench-sequences: $(VENV)/.dev  ## classifying and tagging real sequences; what unequal lengths cost
+	$(BIN)/python benchmarks/lengths.py
+	$(BIN)/python benchmarks/sequences.py
+
+bench-pairs: $(VENV)/.dev  ## pronouncing, translating, names and strokes, beside baselines
+	$(BIN)/python benchmarks/pairs.py
+
+bench-language: $(VENV)/.dev  ## language models on real text, n-grams, the output layer, writing
+	$(BIN)/python benchmarks/output_layer.py
+	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/ngrams.py
+	$(BIN)/python benchmarks/language.py
 
 docs: $(VENV)/.dev  ## the documentation, served on this machine
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve

@@ -1,5 +1,6 @@
 """Language models on real text, each figure beside what it has to reach.
 
+RECURNN_DATA=... python benchmarks/language.py                    # all of these, in this order
 RECURNN_DATA=... python benchmarks/language.py shakespeare        # at most 3 minutes
 RECURNN_DATA=... python benchmarks/language.py shakespeare-long   # at most 15 minutes
 RECURNN_DATA=... python benchmarks/language.py song               # beside n-grams; samples
@@ -48,12 +49,14 @@ SENTENCES: dict[str, Any] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=RUNS)
+    parser.add_argument("what", choices=[*RUNS, "all"], nargs="?", default="all")
     what = parser.parse_args().what
     if not os.environ.get("RECURNN_DATA"):
         sys.exit("Set RECURNN_DATA to the folder of the data sets.")
     print(machine())
-    RUNS[what]()
+    for name in RUNS if what == "all" else [what]:
+        print(f"\n{name}", flush=True)
+        RUNS[name]()
 
 
 def data(file: Path) -> Path:

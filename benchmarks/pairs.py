@@ -1,5 +1,6 @@
 """Sequence to sequence on real pairs, each figure beside what it has to reach.
 
+RECURNN_DATA=... python benchmarks/pairs.py              # all of these, in this order
 RECURNN_DATA=... python benchmarks/pairs.py g2p          # at most 20 minutes of training
 RECURNN_DATA=... python benchmarks/pairs.py translation  # two networks, 5 minutes each
 RECURNN_DATA=... python benchmarks/pairs.py names        # names of a nationality
@@ -56,18 +57,22 @@ OF_STROKES: dict[str, Any] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=RUNS)
+    parser.add_argument("what", choices=[*RUNS, "all"], nargs="?", default="all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--checkpoints", type=Path, help="g2p: where to go on after an end")
     given = parser.parse_args()
+    if given.checkpoints is not None and given.what != "g2p":
+        parser.error("--checkpoints is for g2p")
     if not os.environ.get("RECURNN_DATA"):
         sys.exit("Set RECURNN_DATA to the folder of the data sets.")
     print(machine())
     more: dict[str, Any] = {} if given.epochs is None else {"epochs": given.epochs}
     if given.checkpoints is not None:
         more["saves"] = Saves(given.checkpoints, every=200, resume=True)
-    RUNS[given.what](more | {"seed": given.seed})
+    for name in RUNS if given.what == "all" else [given.what]:
+        print(f"\n{name}", flush=True)
+        RUNS[name](more | {"seed": given.seed})
 
 
 def lines(file: Path) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -67,6 +68,8 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
+    if not os.environ.get("RECURNN_DATA"):
+        sys.exit("Set RECURNN_DATA to the folder of the data sets.")
     print(machine())
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in arguments.sets:

@@ -623,3 +623,30 @@ def test_going_on_alone_changes_no_bit(
         monkeypatch.setattr(engine, name, empty)
     with threads(2):
         identical(everything(cell, x, start, reverse=reverse), want)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_gradients_that_vanish_are_zero_and_other_tiny_numbers_stay(count: int) -> None:
+    cell, x, _ = problem("elman", T=300, B=40, I=17, H=70, dtype=torch.float32)
+    with torch.no_grad():
+        cell.U.mul_(0.3)
+    least = torch.finfo(torch.float32).tiny
+    with threads(count):
+        last = CPU(cell, x).state["h"]
+        (dx,) = torch.autograd.grad(last.sum(), x)
+    size = dx.abs().flatten(1).amax(1)
+    assert size[-1] > 1e-3
+    assert size[0] == 0
+    assert not ((dx != 0) & (dx.abs() < least)).any()
+    assert 0 < size[size > 0].min() < 1e-35
+    assert float(torch.tensor(1e-39) * 0.5) > 0  # what this thread computes elsewhere
+
+
+def test_a_forward_pass_keeps_tiny_numbers() -> None:
+    cell, x, _ = problem("elman", T=1, B=2, dtype=torch.float32)
+    with torch.no_grad():
+        for p in cell.parameters():
+            p.zero_()
+        cell.U.fill_(0.5)
+    h = CPU(cell, torch.zeros_like(x), {"h": torch.full((2, 9), 1e-39)}).output
+    assert float(h.detach().min()) == pytest.approx(4.5e-39, rel=1e-3, abs=0)

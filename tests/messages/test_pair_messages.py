@@ -215,7 +215,8 @@ NAN = float("nan")
         ([["a"]], ["x"], DataError,
          "X does not hold numbers; expected [N] classes, or [N, F] numbers."),
         ([[1.0], [NAN]], ["x", "y"], DataError,
-         "X[1] is [nan]: it is missing.\n  Leave that sequence out."),
+         "X[1] holds what is not a finite number.\n  Number 0 is NaN. Fill it, or leave "
+         "the sequence out."),
         (["a", None], ["x", "y"], DataError,
          "X[1] is None: it is missing.\n  Leave that sequence out."),
         (["a", "b"], ["x"], ShapeError,

@@ -38,6 +38,32 @@ struct Team {
     }
 };
 
+// How the thread's processor rounds; and with it, that what is too small for a normal number counts
+// as zero, be it an operand or a result.
+#if defined(__SSE2__)
+typedef unsigned Mode;
+static Mode mode() { return _mm_getcsr(); }
+static void set_mode(Mode m) { _mm_setcsr(m); }
+constexpr Mode NOTHING_TINY = 0x8040;
+#else
+typedef uint64_t Mode;
+#if defined(__aarch64__)
+static Mode mode() { Mode m; asm volatile("mrs %0, fpcr" : "=r"(m)); return m; }
+static void set_mode(Mode m) { asm volatile("msr fpcr, %0" : : "r"(m)); }
+#else
+static Mode mode() { return 0; }
+static void set_mode(Mode) {}
+#endif
+constexpr Mode NOTHING_TINY = 1 << 24;
+#endif
+// For as long as it lives, if at all. A gradient that vanishes over a long sequence ends in numbers
+// so small that the processor takes a hundred times as long over each of them.
+struct NothingTiny {
+    const Mode before = mode();
+    explicit NothingTiny(bool wanted) { if (wanted) set_mode(before | NOTHING_TINY); }
+    ~NothingTiny() { set_mode(before); }
+};
+
 typedef void (*Work)(void* with, Team& team, int member);
 
 struct Crew {  // a team that is being put together

@@ -98,11 +98,7 @@ def _listed(source: Any) -> Any:
         source = source.to_numpy()
     elif hasattr(source, "__array__") and not hasattr(source, "__len__"):
         source = np.asarray(source)
-    if hasattr(source, "tocsr"):
-        raise DataError(
-            "The sequences are a sparse matrix: sparse input is not supported.\n"
-            "  Give an array: X.toarray()."
-        )
+    refuse_sparse(source, "The sequences are")
     if isinstance(source, str) or not hasattr(source, "__len__"):
         raise DataError(
             f"The sequences are a {type(source).__name__}.\n"
@@ -111,6 +107,19 @@ def _listed(source: Any) -> Any:
     if len(source) == 0:
         raise DataError("There are no sequences.\n  X is empty; give one sequence or more.")
     return source
+
+
+def refuse_sparse(source: Any, what: str) -> None:
+    """Refuse a sparse matrix.
+
+    Args:
+        source: anything.
+        what: begins the sentence about it: ``"The sequences are"``.
+    """
+    if hasattr(source, "tocsr"):
+        raise DataError(
+            f"{what} a sparse matrix: sparse input is not supported.\n  Give an array: X.toarray()."
+        )
 
 
 def _check_lengths(

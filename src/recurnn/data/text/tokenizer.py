@@ -133,10 +133,10 @@ def lasting(
         raise ConfigError(f"{kind}: min_count is {min_count}; expected 1 or more.")
     often = (u for u, n in counts.items() if n >= min_count and u not in always)
     units = [*always, *sorted(often, key=lambda u: (-counts[u], u))]
-    if not units:
+    if counts and not units:
         raise ConfigError(
             f"{kind}: nothing is left for a vocabulary.\n  Of {len(counts):,} different {kind} the "
-            f"most frequent comes {max(counts.values(), default=0):,} times; min_count is "
+            f"most frequent comes {max(counts.values()):,} times; min_count is "
             f"{min_count:,}."
         )
     if size is None:

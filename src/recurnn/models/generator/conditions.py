@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recurnn.data.sequence_inputs import refuse_sparse
 from recurnn.errors import DataError, ShapeError, nearest
 from recurnn.models.sequence_preparation import plain
 
@@ -89,7 +90,13 @@ def as_conditions(X: Any) -> NDArray[Any]:
     Raises:
         DataError: there is none, one is missing, or they are neither.
     """
+    refuse_sparse(X, "X is")
     values = np.asarray(X)
+    if values.dtype.kind == "c":
+        raise DataError(
+            "Complex data not supported: X holds complex numbers.\n"
+            "  Give the real and imaginary parts as numbers of their own."
+        )
     if values.dtype.kind == "O" and values.ndim == 2:
         try:
             values = values.astype(np.float64)
@@ -106,6 +113,12 @@ def as_conditions(X: Any) -> NDArray[Any]:
     else:
         missing = np.array([v is None or v != v for v in values.ravel()]).reshape(values.shape)
     if missing.any():
-        at = int(np.argwhere(missing)[0][0])
-        raise DataError(f"X[{at}] is {values[at]}: it is missing.\n  Leave that sequence out.")
+        at, *which = (int(k) for k in np.argwhere(missing)[0])
+        if not which:
+            raise DataError(f"X[{at}] is {values[at]}: it is missing.\n  Leave that sequence out.")
+        shown = "NaN" if np.isnan(values[at, which[0]]) else str(values[at, which[0]])
+        raise DataError(
+            f"X[{at}] holds what is not a finite number.\n  Number {which[0]} is {shown}. Fill it, "
+            "or leave the sequence out."
+        )
     return values
