@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+
+# What a shell starts in the background ignores Ctrl-C, which some tests send themselves.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The benchmarks' modules are tested too; their folder comes last, for some names are the tests'.
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
