@@ -30,7 +30,8 @@ RESULTS = Path("out/benchmarks/sequences.json")
 UCI = "uci_sentiment_sentences"
 SETS: dict[str, dict[str, Any]] = {
     "japanese_vowels": {
-        "file": "japanese_vowels/JapaneseVowels.npz", "aim": 0.975, "settings": {},
+        "file": "japanese_vowels/JapaneseVowels.npz", "aim": 0.975,
+        "settings": {"cell": "gru", "pooling": "max"},
     },
     "pendigits": {
         "file": "pendigits/pendigits.tra.xz", "test": "pendigits/pendigits.tes.xz",

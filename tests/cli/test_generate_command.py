@@ -93,7 +93,7 @@ def test_vectors(tmp_path):
         (["predict", "MODEL", "--condition", "A", "--samples", "0"], "samples is 0"),
         (["predict", "MODEL", "--condition", "A", "--temperature", "-1"], "temperature is -1"),
         (["train", "DATA", "--condition", "1", "--condition", "2", "--target", "1", "--out", "m"],
-         "names.tsv, line 1: a condition of several columns is of numbers."),
+         "names.tsv, line 1: a condition of several numbers is of numbers alone."),
         (["train", "DATA", "--out", "MODEL"], "already holds a model"),
     ],
 )  # fmt: skip
@@ -102,3 +102,54 @@ def test_what_cannot_be_is_said(model, names, capsys, monkeypatch, tmp_path, com
     at = {"MODEL": model, "DATA": names}
     assert text in failing(capsys, "generate", *(at.get(word, word) for word in command))
     assert not (tmp_path / "m").exists()
+
+
+@pytest.fixture(scope="module")
+def captions(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("captions")
+    random = np.random.default_rng(0)
+    with (folder / "captions.jsonl").open("w") as out:
+        for k in range(60):
+            features = (np.eye(3)[k % 3] + random.normal(0, 0.05, 3)).round(3).tolist()
+            text = f"a {['red', 'green', 'blue'][k % 3]} ball"
+            out.write(json.dumps({"features": features, "caption": text}) + "\n")
+    run("generate", "train", folder / "captions.jsonl", "--out", folder / "m", *FEW[:-1], 30,
+        "--learning-rate", 0.02, "--temperature", 0)  # fmt: skip
+    return folder
+
+
+def test_captions_of_vectors(captions):
+    said = run("generate", "predict", captions / "m", "--condition", "0,1,0", "--condition",
+               "1,0,0")  # fmt: skip
+    assert [line.rpartition(",")[2] for line in said.splitlines()] == [
+        "sequence", "a green ball", "a red ball",
+    ]  # fmt: skip
+    drawn = run("generate", "predict", captions / "m", captions / "captions.jsonl").splitlines()
+    assert len(drawn) == 61
+    assert drawn[3].endswith("a blue ball")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            [[1, 2], [3]],
+            "{file}, line 2: the condition has 1 numbers.\n  The first one has 2.",
+        ),
+        (
+            [[1, 2], [3, "x"]],
+            "{file}, line 2: a condition of several numbers is of numbers alone.\n  It has 3, x.",
+        ),
+    ],
+)
+def test_vectors_that_cannot_be_used(tmp_path, capsys, rows, message):
+    file = tmp_path / "f.jsonl"
+    file.write_text("".join(f'{{"vector": {json.dumps(v)}, "text": "a"}}\n' for v in rows))
+    said = failing(capsys, "generate", "train", file, "--out", tmp_path / "m")
+    assert message.format(file=file) in said
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_condition_that_is_no_vector(captions, capsys):
+    said = failing(capsys, "generate", "predict", captions / "m", "--condition", "red")
+    assert "--condition 'red' is not a vector of numbers.\n  The model was trained on" in said

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from recurnn.data.pairs import SOURCE, TARGET, Rows, read_rows, roles
+from recurnn.errors import DataError
 
 PAIRS = [("Go.", "Va !"), ('She said "no"', "Elle dit « non »")]
 WANTED = {"source": (None, SOURCE), "target": (None, TARGET)}
@@ -56,3 +58,45 @@ def test_numbers_of_json_are_text_where_text_is_wanted(tmp_path):
     file = tmp_path / "p.jsonl"
     file.write_text('{"source": 12, "target": "twelve"}\n')
     assert texts(read_rows(file)) == [("12", "twelve")]
+
+
+def test_an_archive_of_features_and_texts(tmp_path):
+    file = tmp_path / "captions.npz"
+    np.savez(file, features=np.arange(6.0).reshape(2, 3), caption=np.array(["a dog", "a cat"]))
+    rows = read_rows(file)
+    assert rows.texts("caption") == ["a dog", "a cat"]
+    np.testing.assert_array_equal(rows.column("features"), [[0, 1, 2], [3, 4, 5]])
+    assert rows.at(1) == f"{file}, row 1"
+
+
+def test_an_archive_of_points_laid_end_to_end(tmp_path):
+    file = tmp_path / "strokes.npz"
+    x, y = np.arange(10.0).reshape(5, 2), np.array([7, 8])
+    np.savez(file, train_x=x, train_len=np.array([2, 3]), train_y=y,
+             test_x=x[:1], test_len=np.array([1]), test_y=y[:1])  # fmt: skip
+    rows = read_rows(file)
+    assert [len(points) for points in rows.column("x")] == [2, 3, 1]
+    np.testing.assert_array_equal(rows.column("x")[1], x[2:])
+    assert rows.texts("y") == ["7", "8", "7"]
+
+
+def test_a_ts_file(tmp_path):
+    file = tmp_path / "walks.ts"
+    file.write_text(
+        "@univariate false\n@dimensions 2\n@classLabel true up down\n@data\n"
+        "1,2,3:4,5,6:up\n3,2:1,0:down\n"
+    )
+    rows = read_rows(file)
+    assert rows.texts("label") == ["up", "down"]
+    np.testing.assert_array_equal(rows.column("sequence")[0], [[1, 4], [2, 5], [3, 6]])
+
+
+def test_arrays_of_unequal_number(tmp_path):
+    file = tmp_path / "odd.npz"
+    np.savez(file, features=np.zeros((2, 3)), caption=np.array(["a dog"]))
+    with pytest.raises(DataError) as caught:
+        read_rows(file)
+    assert str(caught.value) == (
+        f"{file}: the arrays do not fit together.\n"
+        "  They are features [2, 3], caption [1]; expected N rows in each."
+    )

@@ -28,8 +28,11 @@ from recurnn.models import SequenceGenerator
 from recurnn.models.folder import check_free, written
 from recurnn.training import is_main
 
-CONDITION = ("condition", "class", "label", "category", "nationality", "digit")
-TARGET = ("target", "text", "name", "sequence", "points", "strokes", "caption")
+CONDITION = (
+    "condition", "class", "label", "category", "nationality", "digit", "features", "vector",
+    "embedding", "y",
+)  # fmt: skip
+TARGET = ("target", "text", "name", "sequence", "points", "strokes", "caption", "x")
 _OWN = ("vocabulary", "min_count", "max_length", "components", "temperature")
 _SAMPLES = 10  # trajectories that are drawn after training
 
@@ -42,7 +45,7 @@ app = typer.Typer(
 Model = Annotated[Path, typer.Argument(help="Folder that `recurnn generate train` wrote.")]
 Condition = Annotated[
     list[str] | None,
-    option(o.READ, "Column of the class; or several columns of numbers, one each."),
+    option(o.READ, "Column of the class, or of lists of numbers; or several of a number each."),
 ]
 Target = Annotated[str | None, option(o.READ, "Column of the texts, or of lists of points.")]
 Unit = Annotated[str | None, option(o.READ, "Of texts: characters, words, bpe or tokens.")]
@@ -54,7 +57,7 @@ Temperature = Annotated[
 
 @app.command()
 def train(
-    data: Annotated[Path, typer.Argument(help="TSV, CSV, Parquet or JSON-lines file.")],
+    data: Annotated[Path, typer.Argument(help="TSV, CSV, Parquet, JSON-lines, .npz or .ts file.")],
     condition: Condition = None,
     target: Target = None,
     header: o.Header = None,
@@ -140,7 +143,7 @@ def predict(
     ] = None,
     condition: Annotated[
         list[str] | None,
-        option(o.READ, "A class; with a file, the columns as in training."),
+        option(o.READ, "A class, or numbers: 0.2,1,3; with a file, the columns as in training."),
     ] = None,
     header: o.Header = None,
     samples: Annotated[int, typer.Option(help="Sequences for each condition.")] = 1,
@@ -161,7 +164,7 @@ def predict(
         typer.echo(f"- {note}", err=True)
         x = _conditions(rows, columns)
     elif condition:
-        x = list(condition)
+        x = [_vector(one) for one in condition] if loaded.classes_ is None else list(condition)
     else:
         raise ConfigError("There is nothing to begin from.\n  Give --condition, or a file.")
     wanted = [one for one in x for _ in range(samples)]
@@ -218,26 +221,48 @@ def _columns(
 
 
 def _conditions(rows: Rows, columns: dict[str, str]) -> list[Any]:
-    """Classes, or of several columns vectors."""
+    """Classes, or vectors: of one column of lists, or of several columns of numbers."""
     names = [name for part, name in columns.items() if part != "target"]
-    texts = [rows.texts(name) for name in names]
-    if len(texts) == 1:
-        return list(texts[0])
-    found = []
-    for i, row in enumerate(zip(*texts, strict=True)):
-        try:
-            found.append([float(value) for value in row])
-        except ValueError:
-            raise DataError(
-                f"{rows.at(i)}: a condition of several columns is of numbers.\n  It has "
-                f"{', '.join(row)}."
-            ) from None
+    if len(names) == 1 and isinstance(rows.column(names[0])[0], list | np.ndarray):
+        given = rows.column(names[0])
+    else:
+        texts = [rows.texts(name) for name in names]
+        if len(texts) == 1:
+            return list(texts[0])
+        given = list(zip(*texts, strict=True))
+    return [_numbers(rows.at(i), row, len(given[0])) for i, row in enumerate(given)]
+
+
+def _numbers(at: str, row: Any, size: int) -> list[float]:
+    """One vector of a file; all of them have as many numbers as the first."""
+    try:
+        found = [float(value) for value in row]
+    except (TypeError, ValueError):
+        told = ", ".join(map(str, row)) if isinstance(row, tuple | list) else str(row)
+        raise DataError(
+            f"{at}: a condition of several numbers is of numbers alone.\n  It has {told}."
+        ) from None
+    if len(found) != size:
+        raise DataError(
+            f"{at}: the condition has {len(found)} numbers.\n  The first one has {size}."
+        )
     return found
+
+
+def _vector(text: str) -> list[float]:
+    """Numbers between commas."""
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise ConfigError(
+            f"--condition {text!r} is not a vector of numbers.\n"
+            "  The model was trained on vectors: give numbers between commas, 0.2,1,3."
+        ) from None
 
 
 def as_learned(model: SequenceGenerator, x: list[Any]) -> list[Any]:
     """Classes by the name that they had in training: a text, or a number."""
-    known = {str(k): k for k in model._conditions.classes or []}
+    known = {str(k): k for k in model.classes_ or []}
     return [known.get(one, one) if isinstance(one, str) else one for one in x]
 
 

@@ -20,7 +20,7 @@ from recurnn.errors import DataError, one_of
 
 _PART = re.compile(r"(train|test|val|valid|validation)_(.+)")
 _SEQUENCES = ("x", "sequences", "inputs", "data", "frames", "values")
-_LENGTHS = ("len", "lens", "length", "lengths", "steps")
+LENGTHS = ("len", "lens", "length", "lengths", "steps")
 _LABELS = ("labels", "classes", "class_names", "target_names", "names")
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -42,7 +42,7 @@ def read_npz(path: Path, roles: Roles, *, needed: bool, by_step: bool = False) -
     Raises:
         DataError: it is no such archive, or the arrays do not fit together.
     """
-    arrays = _arrays(path)
+    arrays = arrays_of(path)
     parts: dict[str, dict[str, NDArray[Any]]] = {}
     for key, array in arrays.items():
         found = _PART.fullmatch(key)
@@ -56,7 +56,12 @@ def read_npz(path: Path, roles: Roles, *, needed: bool, by_step: bool = False) -
     return _joined(told) if len(told) > 1 else told[0]
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an ``.npz`` file, by name.
+
+    Raises:
+        DataError: it is no such file, or has arrays of objects.
+    """
     try:
         file = np.load(path, allow_pickle=False)
         if isinstance(file, np.ndarray):
@@ -74,7 +79,7 @@ def _npz_part(
     origin = f"{path}, {part}" if part else str(path)
     key = _sequence_key(origin, arrays, roles)
     x = arrays[key]
-    lengths = by_name([k for k in arrays if k != key], _LENGTHS)
+    lengths = by_name([k for k in arrays if k != key], LENGTHS)
     sequences = list(x) if lengths is None else _cut(origin, key, x, lengths, arrays[lengths])
     N = len(sequences)
     others = {k: v for k, v in arrays.items() if k not in (key, lengths) and v.ndim}

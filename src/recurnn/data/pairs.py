@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from recurnn.data import pairs_archives
 from recurnn.data.tables import parquet_frame
 from recurnn.data.text.decoding import PACKED, text_of
 from recurnn.errors import DataError, nearest
 
-SUFFIXES = (".tsv", ".txt", ".csv", ".parquet", ".jsonl", ".ndjson")
+SUFFIXES = (".tsv", ".txt", ".csv", ".parquet", ".jsonl", ".ndjson", *pairs_archives.SUFFIXES)
 SOURCE = ("source", "src", "input", "from", "word", "question", "text", "x")
 TARGET = (
     "target",
@@ -81,11 +83,15 @@ class Rows:
         """
         found = self.column(name)
         for row, text in enumerate(found):
-            if text is None or text != text or (isinstance(text, str) and not text.strip()):
+            if (
+                text is None
+                or (isinstance(text, float) and text != text)
+                or (isinstance(text, str) and not text.strip())
+            ):
                 raise DataError(
                     f"{self.at(row)}: column {name} is empty.\n  Fill it, or leave the row out."
                 )
-            if not isinstance(text, str | int | float):
+            if not isinstance(text, str | int | float | np.number):
                 raise DataError(
                     f"{self.at(row)}: column {name} does not hold text.\n"
                     f"  It has a {type(text).__name__} there."
@@ -98,7 +104,8 @@ def read_rows(path: str | Path, *, header: bool | None = None, known: Sequence[s
 
     Args:
         path: ``.tsv`` or ``.txt`` (tabs between columns), ``.csv``, ``.jsonl`` or ``.ndjson`` (an
-            object a line), plain or as ``.gz`` or ``.xz``; or ``.parquet``.
+            object a line), plain or as ``.gz`` or ``.xz``; ``.parquet``; or an archive, ``.npz`` or
+            ``.ts``.
         header: whether the first line names the columns; by default yes for commas, and for tabs
             if two names in it are known, or the only one.
         known: names of columns.
@@ -117,6 +124,9 @@ def read_rows(path: str | Path, *, header: bool | None = None, known: Sequence[s
         )
     if suffix == ".parquet":
         return _filled(Rows(parquet_frame(path), str(path), lines=False, first=0, named=True))
+    if suffix in pairs_archives.SUFFIXES:
+        frame = pairs_archives.archive_frame(path)
+        return _filled(Rows(frame, str(path), lines=False, first=0, named=True))
     text = text_of(path)
     if suffix in _JSON:
         return _filled(_json_rows(path, text))

@@ -61,6 +61,7 @@ class SequenceGenerator(InspectedGenerator, Estimator):
         seed: of the weights, the parts, the order of the sequences and dropout.
 
     Attributes:
+        classes_: the classes, sorted; None where it begins from vectors.
         history: losses of every epoch.
         comparison: a `Scored` for each model, once `compare` was called.
         verdict: one plain sentence on whether the network was worth it.
@@ -143,6 +144,11 @@ class SequenceGenerator(InspectedGenerator, Estimator):
         if isinstance(network, PointTeller):
             network.learn(training)
         return self._train(network, values, targets, parts, watch, saves)
+
+    @property
+    def classes_(self) -> list[Any] | None:
+        """The classes, sorted; None where conditions are vectors."""
+        return self._conditions.classes
 
     def partial_fit(
         self, X: Any, y: Any, *, watch: Watch | Sequence[Watch] | None = None,
