@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from kernel_bench.machine import machine
-from recurnn.baselines import Ngram
+from recurnn.baselines import Ngram, Sampling
 from recurnn.cli.lm.progress import LanguageProgress
 from recurnn.cli.lm.tables import text_table
 from recurnn.data.text import Corpus, Texts, read_texts, split_texts
@@ -32,6 +33,7 @@ SHAKESPEARE = Path("tiny_shakespeare") / "input.txt.xz"
 SONG = Path("chinese_classical") / "song_ci_simp.tsv.xz"
 TATOEBA = Path("tatoeba_eng_fra") / "fra.txt.xz"
 TUNES = ("浣溪沙", "水调歌头", "菩萨蛮", "如梦令")
+SAMPLES = 20
 
 # What the recipe `char` leaves open.
 SHORT: dict[str, Any] = {"epochs": 2}
@@ -101,11 +103,29 @@ def song() -> None:
     for order in (2, 3, 4, 6):
         scores = Ngram(order).fit(train).score(held)
         print(f"{order}-gram: {scores.nats_per_character:.4f} nats a character")
+    assert model.ngram is not None
+    print(f"\nforms of {SAMPLES} samples at temperature .7 that a poem of the tune in the training "
+          "part has too")  # fmt: skip
     for tune in TUNES:
-        lines = [len(t) for t in parts.train if t.startswith(tune + "\n")]
-        print(f"\n{tune}, {len(lines)} in the training part, {sum(lines) / len(lines):.0f} long")
-        for text in model.generate(f"{tune}\n", samples=2, temperature=0.7, length=200):
-            print(f"  {text} ({len(text)})")
+        start, heat = f"{tune}\n", Sampling(temperature=0.7)
+        poems = [t.removeprefix(start) for t in parts.train if t.startswith(start)]
+        known = {form(t) for t in poems}
+        ids, ngram = model.tokenizer.encode(start), model.ngram
+        drawn = [ngram.generate(200, ids, sampling=heat, seed=k) for k in range(SAMPLES)]
+        said = {
+            "network": model.generate(start, samples=SAMPLES, temperature=0.7, length=200),
+            "5-gram": [model.tokenizer.decode(one) for one in drawn],
+        }
+        kept = {who: sum(form(t) in known for t in texts) for who, texts in said.items()}
+        told = ", ".join(f"{who} {count} of {SAMPLES}" for who, count in kept.items())
+        print(f"{tune}, {len(poems)} poems of {len(known)} forms: {told}")
+        for text in said["network"][:2]:
+            print(f"  {text}")
+
+
+def form(poem: str) -> tuple[int, ...]:
+    """Characters of each clause: what a tune prescribes."""
+    return tuple(len(clause) for clause in re.split("[，。？！；：]", poem.strip()) if clause)
 
 
 def gaps() -> None:
