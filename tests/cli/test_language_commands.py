@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,9 @@ from commands import outcome as run
 from recurnn.cli import app
 from recurnn.cli.lm import progress
 from recurnn.cli.lm.options import reading, settings
+from recurnn.cli.lm.tables import candidate_table
 from recurnn.models import LanguageModel
+from recurnn.models.language import Candidate
 
 FEW = [
     "--hidden-size", "16", "--batch-size", "4", "--steps", "8", "--epochs", "2", "--ngram", "2",
@@ -58,7 +61,7 @@ def test_training_shows_where_it_is_and_writes_a_folder(model):
     for part in (
         "Tokens (words): 648 for training, 72 for validation; V = 10",
         "Network: LSTM (1 × 16), embedding 16; adam 0.002, cosine, batch 4 × 8, seed 0",
-        "2 epochs of 21 chunks", "→ LSTM", "2-gram", "perplexity", "nats/char",
+        "epochs: 2, each of 21 chunks", "→ LSTM", "2-gram", "perplexity", "nats/char",
         f"Wrote {model}/: model.safetensors, config.json, tokenizer.json, ngram.npz, history.csv",
         f'recurnn lm generate {model} "how it begins"',
     ):  # fmt: skip
@@ -148,8 +151,9 @@ def test_blanks_are_filled_by_all_who_can(model, both):
     assert f"{best.text} {best.probability:.1%}" in printed
 
 
-def test_models_are_compared_on_the_same_text(model, both, text):
-    status, printed = run("lm", "compare", model, model, "--text", text, "--documents", "line")
+def test_models_are_compared_on_the_same_text(model, both, text, tmp_path):
+    again = shutil.copytree(model, tmp_path / "again")
+    status, printed = run("lm", "compare", model, again, "--text", text, "--documents", "line")
     assert status == 0
     assert printed.count("2-gram") == 1
     status, printed = run(
@@ -192,6 +196,17 @@ def test_errors_end_with_status_2(model, both, text, tmp_path, capsys):
         ("fill", both, "a __", "--beside", other): "The two models do not share a vocabulary.",
         ("compare", model, other, "--text", text): "The two models do not share a vocabulary.",
         ("eval", both, text, "--column", "x"): "column",
+        (
+            "train",
+            text,
+            "--context",
+            "both",
+            "--prompt",
+            "a",
+            *new,
+        ): "writes none.\n  Leave it out.",
+        ("compare", model, model, "--text", text): f"{model} is named twice.",
+        ("compare", both, "--text", text, "--places", "0"): "places is 0; expected",
     }
     for arguments, part in cases.items():
         assert part in failing(capsys, "lm", *arguments), arguments
@@ -285,3 +300,20 @@ def test_what_stands_beside_a_blank_is_told_if_it_is_unknown(both):
     ):
         said = CliRunner().invoke(app, ["lm", "fill", str(both), given]).stderr
         assert said == (f"- not in the vocabulary, read as <unk>: {told}\n" if told else ""), given
+
+
+def test_tokens_of_white_space_are_seen_in_a_table():
+    found = {"n-gram": [Candidate("\n", 0.5), Candidate(" ", 0.25), Candidate("a b", 0.125)]}
+    console = Console(width=40)
+    with console.capture() as captured:
+        console.print(candidate_table(found, "t"))
+    assert [line.strip() for line in captured.get().splitlines()[4:7]] == [
+        r"\n 50.0%", "␣ 25.0%", "a␣b 12.5%",
+    ]  # fmt: skip
+
+
+def test_columns_that_say_nothing_are_left_out(model, text):
+    _, told = run("lm", "eval", model, text)
+    assert "nats/char" in told
+    assert "bits/char" in told
+    assert "train s" not in told

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from recurnn.data.text import Texts, python_library, read_texts, split_texts
+from recurnn.errors import KindError
 
 POEM = "虞美人\n春花秋月何时了\n"
 
@@ -112,3 +113,12 @@ def test_whole_documents_are_held_out_once_each() -> None:
     last = split_texts(texts, validation=0.2, by="documents").validation.documents
     assert last != texts.documents[-8:]  # drawn, not the last
     assert split_texts(Texts.of(["abcdefghij"] * 3)).validation.characters == 3  # too few: the end
+
+
+def test_a_source_of_another_kind():
+    with pytest.raises(KindError) as caught:
+        read_texts([1, 2])
+    assert str(caught.value) == (
+        "A source of text is 1 (int); expected a file, a folder or a pattern.\n"
+        "  Texts that are in memory: recurnn.data.text.Texts.of([...])."
+    )

@@ -13,7 +13,7 @@ from recurnn.models.language import LanguageOptions
 from recurnn.models.language.beam import search
 from recurnn.models.language.drawing import draw, weights
 from recurnn.models.language.network import LeftNetwork, network
-from recurnn.models.language.writing import Transcript, write
+from recurnn.models.language.writing import Transcript, check_asked, write
 
 LETTERS = CharacterTokenizer(list("abcdefgh"))
 WORDS = WordTokenizer.fit(["the cat, the dog (and a cow) said: moo\n牛，牛 do-do"])
@@ -221,3 +221,35 @@ def test_messages_of_the_beam():
         with pytest.raises(ConfigError) as caught:
             search(net(LETTERS), LETTERS, "", length=3, width=width)
         assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ((5, None, 1), "prompt is 5 (int); expected a text."),
+        (("a", 5, 1), "stop is 5 (int); expected a text."),
+        (("a", None, "x"), "length is 'x'; expected a whole number of at least 1."),
+        (("a", None, 1, 0), "samples is 0; expected a whole number of at least 1."),
+        (("a", "b", 1, 1, -1), "seed is -1; expected a whole number from 0 to 2**63 - 1."),
+    ],
+)
+def test_what_cannot_be_written_is_refused(asked, message):
+    with pytest.raises(ConfigError) as caught:
+        check_asked(*asked)
+    assert str(caught.value) == message
+    assert isinstance(caught.value, TypeError) == ("(int)" in message)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": "hot"}, "temperature is 'hot'; expected a number above 0.\n  For the"),
+        ({"temperature": True}, "temperature is True; expected a number above 0."),
+        ({"top_k": 1.5}, "top_k is 1.5; expected a whole number from 1, or None."),
+        ({"top_p": "x"}, "top_p is 'x'; expected above 0 and up to 1, or None."),
+    ],
+)
+def test_samplings_of_the_wrong_kind(options, message):
+    with pytest.raises(ConfigError) as caught:
+        Sampling(**options)
+    assert str(caught.value).startswith(message)

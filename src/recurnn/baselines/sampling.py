@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,14 +33,14 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        if not 0 < self.temperature < float("inf"):
+        if not _is_number(self.temperature) or not 0 < self.temperature < float("inf"):
             raise ConfigError(
                 f"temperature is {self.temperature!r}; expected a number above 0.\n"
                 "  For the likeliest token each time give top_k=1."
             )
-        if self.top_k is not None and self.top_k < 1:
-            raise ConfigError(f"top_k is {self.top_k!r}; expected 1 or more, or None.")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
+        if self.top_k is not None and not (_is_number(self.top_k, int) and self.top_k >= 1):
+            raise ConfigError(f"top_k is {self.top_k!r}; expected a whole number from 1, or None.")
+        if self.top_p is not None and not (_is_number(self.top_p) and 0 < self.top_p <= 1):
             raise ConfigError(f"top_p is {self.top_p!r}; expected above 0 and up to 1, or None.")
 
     def weights(self, p: Array) -> Array:
@@ -75,3 +76,7 @@ class Sampling:
         """
         total = np.cumsum(self.weights(p))
         return int(np.searchsorted(total, random.random() * total[-1], side="right"))
+
+
+def _is_number(value: object, kinds: Any = int | float) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)

@@ -37,7 +37,8 @@ class LanguageProgress(TrainingProgress):
         self.console.print(self.model.summary(), markup=False)
         weights = sum(p.numel() for p in run.module.parameters())
         self.console.print(
-            f"{weights:,} weights, {run.plan.epochs} epochs of {run.batches:,} chunks. Ctrl-C ends "
+            f"{weights:,} weights; epochs: {run.plan.epochs}, each of {run.batches:,} "
+            f"{'batches' if self.model.options.context == 'both' else 'chunks'}. Ctrl-C ends "
             "training and keeps the best network so far.\n"
         )
         super().start(run)

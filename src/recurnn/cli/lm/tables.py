@@ -18,9 +18,11 @@ def text_table(rows: Sequence[TextRow] | Sequence[GapRow], title: str) -> Table:
     table = _table(title)
     table.add_column("model", no_wrap=True)
     gaps = isinstance(rows[0], GapRow)
-    names = ("first", "in first 5", "nats/gap") if gaps else (
+    names = ["first", "in first 5", "nats/gap"] if gaps else [
         "perplexity", "by word", "nats/char", "bits/char", "size", "train s",
-    )  # fmt: skip
+    ]  # fmt: skip
+    if not any(getattr(row, "seconds", 0) for row in rows):
+        names = [name for name in names if name != "train s"]  # nothing was trained here
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
@@ -33,7 +35,7 @@ def text_table(rows: Sequence[TextRow] | Sequence[GapRow], title: str) -> Table:
             )
         )  # fmt: skip
         mark = "→ " if row.recurrent else "  "
-        table.add_row(mark + row.model, *cells, style="bold" if row.recurrent else "")
+        table.add_row(mark + row.model, *cells[: len(names)], style="bold" if row.recurrent else "")
     return table
 
 
@@ -62,8 +64,13 @@ def candidate_table(columns: Mapping[str, Sequence[Candidate]], title: str) -> T
     for name in columns:
         table.add_column(name, no_wrap=True)
     for row in zip(*columns.values(), strict=True):
-        table.add_row(*(f"{c.text} {c.probability:.1%}" for c in row))
+        table.add_row(*(f"{shown(c.text)} {c.probability:.1%}" for c in row))
     return table
+
+
+def shown(token: str) -> str:
+    """A token on one line, one of white space by its sign."""
+    return repr(token)[1:-1] if token.isspace() and token != " " else token.replace(" ", "␣")
 
 
 def number(value: float | None) -> str:

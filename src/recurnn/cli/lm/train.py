@@ -11,6 +11,7 @@ from recurnn.cli import options
 from recurnn.cli.lm import options as o
 from recurnn.cli.lm.progress import LanguageProgress
 from recurnn.cli.lm.tables import text_table
+from recurnn.errors import ConfigError
 from recurnn.models import LanguageModel
 from recurnn.models.folder import HISTORY, check_free, written
 from recurnn.training.processes import Processes
@@ -76,6 +77,11 @@ def train(
     """Train a recurrent network on text, and compare it with n-grams on held-out text."""
     given = {k: v for k, v in locals().items() if k in o.OF_THE_MODEL and v is not None}
     model = LanguageModel(recipe, **o.settings(given))
+    if prompt and model.options.context == "both":
+        raise ConfigError(
+            "--prompt is what samples begin with; a model from both sides writes none.\n"
+            "  Leave it out."
+        )
     main = Processes(model.options.precision).is_main
     if main:
         check_free(out, overwrite=overwrite)

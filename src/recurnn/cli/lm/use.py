@@ -147,6 +147,9 @@ def compare(
     seed: Annotated[int, typer.Option(help="Of which those are.")] = 0,
 ) -> None:
     """Models of one vocabulary, and the n-grams of the first, on the same text."""
+    twice = next((path for k, path in enumerate(models) if path in models[:k]), None)
+    if twice is not None:
+        raise ConfigError(f"{twice} is named twice.\n  A model is compared with others: once each.")
     loaded = {str(path): LanguageModel.load(path) for path in models}
     first = next(iter(loaded.values()))
     for other in loaded.values():

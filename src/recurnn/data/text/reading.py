@@ -10,7 +10,7 @@ from pathlib import Path
 
 from recurnn.data.text.decoding import Column, Reading, documents_of
 from recurnn.data.text.texts import Texts
-from recurnn.errors import DataError
+from recurnn.errors import DataError, KindError
 
 Source = str | Path
 _APART = (
@@ -59,6 +59,12 @@ def read_texts(
     if source is None:
         return python_library()
     sources = [source] if isinstance(source, str | Path) else list(source)
+    for one in sources:
+        if not isinstance(one, str | Path):
+            raise KindError(
+                f"A source of text is {one!r} ({type(one).__name__}); expected a file, a folder "
+                "or a pattern.\n  Texts that are in memory: recurnn.data.text.Texts.of([...])."
+            )
     files = [file for one in sources for file in _files(one)]
     texts: list[str] = []
     names: list[str] = []

@@ -10,6 +10,7 @@ from recurnn.data.text import UNKNOWN, Corpus
 from recurnn.errors import DataError
 from recurnn.models.language.filling import Guess, known
 from recurnn.models.language.report import GapRow
+from recurnn.models.language.writing import check_length
 
 PLACES, AROUND = 500, 200
 
@@ -37,6 +38,7 @@ def gap_rows(
     Returns:
         A row for each model, the best in the first five first.
     """
+    check_length(places, what="places")
     asked = _places(corpus, places, np.random.default_rng(seed))
     ranks = {name: np.empty(len(asked), dtype=np.int64) for name in guesses}
     nats = {name: np.empty(len(asked)) for name in guesses}

@@ -22,7 +22,7 @@ from recurnn.models.language.recipes import RECIPES
 from recurnn.models.language.report import GapRow, TextRow, plain, rows_of, verdict
 from recurnn.models.language.scoring import Cache, log_probabilities
 from recurnn.models.language.training import count_ngrams, prepare, train
-from recurnn.models.language.writing import check_length, check_seed, write
+from recurnn.models.language.writing import check_asked, check_length, write
 from recurnn.subject import Subject
 from recurnn.training import History, Saves, Watch
 
@@ -227,8 +227,7 @@ class LanguageModel:
             What each token adds to the text of each sample.
         """
         network = self._left("made to write")
-        check_length(length, samples)
-        check_seed(seed)
+        check_asked(prompt, stop, length, samples, seed)
         return write(
             network,
             self.tokenizer,
@@ -253,7 +252,7 @@ class LanguageModel:
             stop: text at which a text ends; it is left out.
         """
         network = self._left("made to write")
-        check_length(length)
+        check_asked(prompt, stop, length)
         return search(
             network, self.tokenizer, prompt, length=length, width=beam, stop=stop, ends=self.ends
         )

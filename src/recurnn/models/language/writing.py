@@ -9,7 +9,7 @@ import torch
 
 from recurnn.baselines import Sampling
 from recurnn.data.text import END, UNKNOWN, Tokenizer
-from recurnn.errors import ConfigError
+from recurnn.errors import ConfigError, KindError
 from recurnn.models.language.drawing import draw
 from recurnn.models.language.network import LeftNetwork
 from recurnn.models.language.stepping import Writer
@@ -93,6 +93,22 @@ def check_length(length: object, samples: object = 1, *, what: str = "length") -
     for name, value in ((what, length), ("samples", samples)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ConfigError(f"{name} is {value!r}; expected a whole number of at least 1.")
+
+
+def check_asked(
+    prompt: object, stop: object, length: object, samples: object = 1, seed: object = 0
+) -> None:
+    """Refuse to write from, until, or as much as cannot be.
+
+    Raises:
+        KindError: the prompt or the stop string is no text.
+        ConfigError: a number cannot be.
+    """
+    for name, value in (("prompt", prompt), ("stop", "" if stop is None else stop)):
+        if not isinstance(value, str):
+            raise KindError(f"{name} is {value!r} ({type(value).__name__}); expected a text.")
+    check_length(length, samples)
+    check_seed(seed)
 
 
 @torch.inference_mode()
