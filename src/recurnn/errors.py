@@ -86,3 +86,21 @@ def changed_in_place(what: str, instead: str = "a new tensor") -> ConfigError:
         f"The step changes a tensor in place: {what}.\n"
         f"  Later steps and gradients would see the change. Use {instead}."
     )
+
+
+def wrong_size(cell: str, state: str, got: str, size: tuple[str, int], expected: str) -> ShapeError:
+    """The error of a step from which a state comes with another size than it goes in with.
+
+    Args:
+        cell: the name of its class.
+        state: the state.
+        got: the shape that it has.
+        size: the letter of its size, and the size.
+        expected: the shape that it should have.
+    """
+    letter, number = size
+    return ShapeError(
+        f"{cell}: step returns the state {state!r} in another shape.\n"
+        f"  {state} is {got}; expected [B, {letter}] = {expected}, because `states` gives "
+        f"{state} the size {letter} = {number}."
+    )

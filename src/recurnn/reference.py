@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from recurnn.cells import Cell
+from recurnn.cells.declared import check_values
 from recurnn.clipping import Clipping
 from recurnn.compiler import Segment, segments_of
 from recurnn.errors import changed_in_place
@@ -95,6 +96,8 @@ def reference(
         values = cell.apply_step(p, *given)
         if versions and _versions(given) != versions:
             raise changed_in_place("its input or a state")
+        if not history:
+            check_values(cell, values, x[t])
         if frame.norms is not None:
             values = frame.norms.watch(values, old, x, frame.first + t)
         kept = {k: values[k] for k in frame.wanted}
@@ -109,7 +112,9 @@ def reference(
         history.reverse()
     if not history:  # T = 0: one step on zeros tells the shapes
         p.put({k: x.new_zeros(m.shape[-2:]) for k, m in inputs.items()})
-        values = cell.apply_step(p, x.new_zeros(x.shape[1:]), *state.values())
+        x = x.new_zeros(x.shape[1:])
+        values = cell.apply_step(p, x, *state.values())
+        check_values(cell, values, x)
         return state, {k: values[k].new_zeros(0, *values[k].shape) for k in frame.wanted}
     return state, {k: torch.stack([kept[k] for kept in history]) for k in frame.wanted}
 

@@ -397,22 +397,3 @@ def test_message(kind: type[RecurnnError], call: Callable[[], object], text: str
         call()
     assert str(caught.value) == text
     assert type(caught.value) is kind
-
-
-def test_a_cell_without_a_step() -> None:
-    class Idle(cells.Cell):
-        weights = {"W": "H I"}
-
-    with pytest.raises(NotImplementedError, match=r"^Idle has no step$"):
-        recurnn.scan(Idle(3, 4), SMALL)
-
-
-def test_a_step_that_takes_a_weight_that_the_cell_does_not_declare() -> None:
-    class Hasty(cells.Cell):
-        weights = {"W": "H I"}
-
-        def step(self, p: Any, x: torch.Tensor, h: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {"h": p.W @ x + p.U @ h}
-
-    with pytest.raises(ConfigError, match=r"^step: weight: there is no 'U'\.\n  Known: W\."):
-        recurnn.scan(Hasty(3, 4), SMALL)

@@ -1,6 +1,7 @@
 """The cells, each the equations of its paper: ``print(recurnn.cells.LSTM)`` shows them."""
 
-from recurnn.cells._cell import Cell, Matrix, Weights, affine
+from recurnn.cells._cell import Cell, affine
+from recurnn.cells._weights import Matrix, Weights
 from recurnn.cells.activated import ActivatedElman, ActivatedGRU, ActivatedLSTM
 from recurnn.cells.additive import CFN, RAN
 from recurnn.cells.bistable import BRC, NBRC

@@ -9,61 +9,11 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from recurnn.cells import init as _init
-from recurnn.errors import ConfigError, one_of
-
-
-class Matrix:
-    """A weight matrix [N, K] that multiplies as in the papers.
-
-    ``W @ x`` with x [B, K] is W x for every row of the batch: [B, N]. It is
-    ``torch.nn.functional.linear`` without a bias, and nothing else.
-    """
-
-    __slots__ = ("weight",)
-
-    def __init__(self, weight: Tensor) -> None:
-        self.weight = weight
-
-    def __matmul__(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight)
-
-    @property
-    def T(self) -> Matrix:  # noqa: N802 - torch's name
-        """The transposed matrix: ``W.T @ h`` is Wᵀ h."""
-        return Matrix(self.weight.T)
-
-    def __rmatmul__(self, x: object) -> Tensor:
-        raise ConfigError(
-            "The step multiplies from the right: x @ W.\n"
-            "  A weight stands before what it multiplies, as in the papers: p.W @ x."
-        )
-
-
-class Weights:
-    """The weights of one cell by name, as ``step`` receives them: ``p.W_i``, ``p.b_i``.
-
-    Matrices come as `Matrix`, vectors as plain tensors, and a bias of a cell without biases as
-    the number 0.
-    """
-
-    def __init__(self, tensors: Mapping[str, Tensor], absent: tuple[str, ...] = ()) -> None:
-        for name, tensor in tensors.items():
-            setattr(self, name, Matrix(tensor) if tensor.dim() == 2 else tensor)
-        for name in absent:
-            setattr(self, name, 0.0)
-
-    def put(self, inputs: Mapping[str, Any]) -> None:
-        """The inputs beside x, as they are at this step: ``p.m``, [B, its size]."""
-        for name, value in inputs.items():
-            setattr(self, name, value)
-
-    def __getattr__(self, name: str) -> Any:  # keeps type checkers content with p.W_i
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise one_of("step: weight", name, vars(self))
+from recurnn.cells._weights import Weights, given_to_torch
+from recurnn.cells.declared import check_declaration, check_returned, check_values, place
+from recurnn.errors import RecurnnError
 
 
 def affine(*gates: str, inputs: str = "I", units: str = "H", state: str = "H") -> dict[str, str]:
@@ -162,34 +112,8 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
         **sizes: int,
     ) -> None:
         super().__init__()
-        name = type(self).__name__
-        if not hasattr(self, "weights"):
-            raise ConfigError(
-                f"{name}: the class declares no weights.\n"
-                '  Give it `weights`, name to shape, such as {"W": "H I", "U": "H H", "b": "H"}.'
-            )
-        letters_used = set(" ".join(self.weights.values()).split()) - {"1"}
-        letters_used |= set(self.states.values()) | (set(self.inputs.values()) - {"1"})
-        for key in self.inputs:
-            if key in self.weights or not key.isidentifier():
-                raise ConfigError(
-                    f"{name}: the input {key!r} needs a name of its own.\n"
-                    f"  `step` finds it as p.{key}, beside the weights {', '.join(self.weights)}."
-                )
-        for option in sizes:
-            if option not in letters_used:
-                raise one_of(f"{name}: option", option, self._options())
         self.sizes: dict[str, int] = {"I": input_size, "H": hidden_size, **sizes}
-        for letter in sorted(letters_used - set(self.sizes)):
-            raise ConfigError(
-                f"{name}: the size {letter} is not given.\n  A weight or a state has it in its "
-                f"shape: give {letter}=..., a whole number of at least 1."
-            )
-        for letter, size in self.sizes.items():
-            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-                raise ConfigError(
-                    f"{name}: the size {letter} is {size!r}; expected a whole number of at least 1."
-                )
+        check_declaration(self, self.sizes, self._options())
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.bias = bias
@@ -231,7 +155,8 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
 
     def bind(self, tensors: Mapping[str, Tensor] | None = None) -> Weights:
         """The weights as `step` takes them: the given tensors, or the cell's own parameters."""
-        return Weights(self.effective(self.tensors()) if tensors is None else tensors, self.absent)
+        given = self.effective(self.tensors()) if tensors is None else tensors
+        return Weights(given, self.absent, self.weights)
 
     def effective(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The weights that a step multiplies by, made of those that are stored, once a call.
@@ -261,29 +186,28 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
         Returns:
             The new states and the gates, by name.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no step")
+        raise NotImplementedError
 
     def apply_step(self, p: Weights, x: Tensor, *states: Any) -> dict[str, Any]:
         """`step`, with a clear error where it does not return what the cell declares.
 
         Raises:
-            ConfigError: the result is not a dict, or a declared state or gate is not in it.
+            ConfigError: the result is not a dict of the declared states and gates, or the step
+                does with a weight what a weight cannot.
+            ShapeError: the step multiplies a row of another size than a weight has.
         """
-        values: Any = self.step(p, x, *states)
-        name = type(self).__name__
-        if not isinstance(values, dict):
-            raise ConfigError(
-                f"{name}: step does not return a dict, but a {type(values).__name__}.\n"
-                f"  Expected a dict by name: {', '.join([*self.states, *self.gates])}."
-            )
-        for what, declared in (("state", self.states), ("gate", self.gates)):
-            for key in declared:
-                if key not in values:
-                    raise ConfigError(
-                        f"{name}: step does not return the {what} {key!r}.\n"
-                        f"  It returns {', '.join(values)}; the cell declares {key!r} in "
-                        f"`{what}s`."
-                    )
+        try:
+            values: dict[str, Any] = self.step(p, x, *states)
+        except RecurnnError as error:
+            place(error, self, error)
+            raise
+        except TypeError as error:
+            refused = given_to_torch(error)
+            if refused is None:
+                raise
+            place(refused, self, error)
+            raise refused from None
+        check_returned(self, values)
         return values
 
     def forward(self, x: Tensor, *states: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
@@ -296,7 +220,9 @@ class Cell(nn.Module, metaclass=_ShowsItsEquations):
         """
         p = self.bind()
         p.put(inputs)
-        return self.apply_step(p, x, *states)
+        values = self.apply_step(p, x, *states)
+        check_values(self, values, x)
+        return values
 
     @classmethod
     def equations(cls) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recurnn.cells import elman
-from recurnn.cells._cell import Weights
+from recurnn.cells._weights import Weights
 from recurnn.cells.elman import Elman
 from recurnn.cells.gru import GRU
 from recurnn.cells.lstm import LSTM

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, floor, sigmoid, tanh, where
 
-from recurnn.cells._cell import Cell, Weights, affine
+from recurnn.cells._cell import Cell, affine
+from recurnn.cells._weights import Weights
 from recurnn.errors import ConfigError
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, sigmoid, tanh
 
-from recurnn.cells._cell import Cell, Weights
+from recurnn.cells._cell import Cell
+from recurnn.cells._weights import Weights
 
 
 class SCRN(Cell):

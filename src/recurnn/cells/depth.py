@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor, relu, sigmoid, tanh
 
-from recurnn.cells._cell import Cell, Weights, affine
+from recurnn.cells._cell import Cell, affine
+from recurnn.cells._weights import Weights
 
 
 class RHN(Cell):

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, relu, sigmoid, tanh
 from torch.nn.init import uniform_
 
-from recurnn.cells._cell import Cell, Weights, affine
+from recurnn.cells._cell import Cell, affine
+from recurnn.cells._weights import Weights
 
 
 class LeakyRNN(Cell):

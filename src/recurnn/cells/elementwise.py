@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, exp, sigmoid, sqrt, tanh
 from torch.nn import functional as F
 
-from recurnn.cells._cell import Cell, Weights
+from recurnn.cells._cell import Cell
+from recurnn.cells._weights import Weights
 from recurnn.cells.elman import activation
 
 

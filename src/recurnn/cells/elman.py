@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recurnn.cells._cell import Cell, Weights, affine
+from recurnn.cells._cell import Cell, affine
+from recurnn.cells._weights import Weights
 from recurnn.cells.normalise import normalise
 from recurnn.errors import one_of
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, sigmoid, tanh
 
-from recurnn.cells._cell import Cell, Weights, affine
+from recurnn.cells._cell import Cell, affine
+from recurnn.cells._weights import Weights
 from recurnn.cells.normalise import normalise
 
 

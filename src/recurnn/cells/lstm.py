@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor, sigmoid, tanh
 
-from recurnn.cells._cell import Cell, Weights, affine
+from recurnn.cells._cell import Cell, affine
+from recurnn.cells._weights import Weights
 from recurnn.cells.normalise import normalise
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, exp, maximum, sigmoid, tanh
 from torch.nn import functional as F
 
-from recurnn.cells._cell import Cell, Weights, affine
+from recurnn.cells._cell import Cell, affine
+from recurnn.cells._weights import Weights
 
 
 class LSTM1997(Cell):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, sigmoid, tanh
 from torch.nn.functional import relu6, softplus
 
-from recurnn.cells._cell import Cell, Weights, affine
+from recurnn.cells._cell import Cell, affine
+from recurnn.cells._weights import Weights
 
 
 class MultiplicativeRNN(Cell):

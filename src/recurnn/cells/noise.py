@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from recurnn.cells._cell import Cell, Weights
+from recurnn.cells._cell import Cell
+from recurnn.cells._weights import Matrix, Weights
 from recurnn.errors import ConfigError
 
 
@@ -126,15 +127,18 @@ class _Dropping(Weights):
         return _DroppingMatrix(value, getattr(self._weights, f"drop_{self._letters[name]}"))
 
 
-class _DroppingMatrix:
+class _DroppingMatrix(Matrix):
     """U, of which U @ h is U (m ⊙ h)."""
 
-    def __init__(self, matrix: Any, mask: Any) -> None:
-        self._matrix, self._mask = matrix, mask
+    __slots__ = ("_mask",)
+
+    def __init__(self, matrix: Matrix, mask: Any) -> None:
+        super().__init__(matrix.weight, matrix.name, matrix.letters)
+        self._mask = mask
 
     @property
     def T(self) -> _DroppingMatrix:  # noqa: N802 - torch's name
-        return _DroppingMatrix(self._matrix.T, self._mask)
+        return _DroppingMatrix(super().T, self._mask)
 
     def __matmul__(self, h: Any) -> Any:
-        return self._matrix @ (self._mask * h)
+        return super().__matmul__(self._mask * h)

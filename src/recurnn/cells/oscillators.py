@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn, sigmoid, tanh
 
-from recurnn.cells._cell import Cell, Weights
+from recurnn.cells._cell import Cell
+from recurnn.cells._weights import Weights
 
 
 class CoRNN(Cell):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, relu, sigmoid, tanh
 
-from recurnn.cells._cell import Cell, Weights, affine
+from recurnn.cells._cell import Cell, affine
+from recurnn.cells._weights import Weights
 
 
 class MUT1(Cell):

@@ -18,6 +18,7 @@ from recurnn.errors import ConfigError, changed_in_place
 COMPOSED: dict[Any, Callable[..., Any]] = {}
 """Functions that are made of rows of `OPS`, products and sums: see `composed`."""
 
+SIGNS = {"mul": "*", "div": "/", "add": "+", "sub": "-"}
 MOST_FACTORS = 16  # in a power
 
 
@@ -177,8 +178,16 @@ def _condition(op: str, *args: Any) -> Condition:
     return Condition(found.graph, found.parts, found.dims)
 
 
+def _refuse_matrices(name: str, args: tuple[Any, ...]) -> None:
+    """A cell's matrix multiplies and does nothing else, and has an error that says so."""
+    for value in args:
+        if hasattr(value, "not_with"):
+            raise value.not_with(SIGNS.get(name, name))
+
+
 def _dispatch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     name = getattr(func, "__name__", "")
+    _refuse_matrices(name, (*args, *kwargs.values()))
     inplace = kwargs.get("inplace", False)
     kwargs = {k: v for k, v in kwargs.items() if k != "inplace"}
     if inplace or (name.endswith("_") and not name.endswith("__")):
@@ -202,6 +211,7 @@ def pointwise(op: str, *args: Any) -> Symbol:
         raise Unsupported(f"{op} of a comparison")
     if not all(isinstance(a, Symbol | int | float) for a in args):
         odd = next(a for a in args if not isinstance(a, Symbol | int | float))
+        _refuse_matrices(op, args)
         raise Unsupported(f"{op} with a {type(odd).__name__} that is not a weight or a state")
     graph, count = symbols[0].graph, max(len(s.parts) for s in symbols)
     if any(len(s.parts) not in (1, count) for s in symbols):

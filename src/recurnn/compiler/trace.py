@@ -13,7 +13,7 @@ from typing import Any
 from recurnn.compiler import composed  # noqa: F401 - fills the table that symbols look into
 from recurnn.compiler.ops import Graph, Unsupported, Value
 from recurnn.compiler.symbols import Condition, Symbol, SymbolicMatrix
-from recurnn.errors import RecurnnError
+from recurnn.errors import RecurnnError, wrong_size
 
 
 @dataclass
@@ -106,7 +106,11 @@ def trace(cell: Any) -> Step:
         graph.names.setdefault(symbol.parts[0], name)
     states = {k: values[k] for k in old}
     for name, width in cell.states.items():
-        if states[name].width != width:
-            raise Unsupported(f"the state {name} comes out with width {states[name].width}")
+        got, size = states[name].width, cell.sizes[width]
+        if cell.sizes[got] != size:
+            shape, expected = f"[B, {got}] = [B, {cell.sizes[got]}]", f"[B, {size}]"
+            raise wrong_size(type(cell).__name__, name, shape, (width, size), expected)
+        if got != width:
+            raise Unsupported(f"the state {name} comes out with width {got}")
     observed = {k: v for k, v in values.items() if k not in old}
     return Step(graph, states, old, observed, cell.output, matrices, vectors, inputs)
