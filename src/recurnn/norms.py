@@ -3,12 +3,60 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from recurnn.errors import ConfigError, one_of
+
+Norms = Any
+"""What layers within layers are given to fill: a `GradientNorms`, or a list or tuple of these."""
+
+
+def each_of(norms: Norms) -> Iterator[GradientNorms]:
+    """Every `GradientNorms` in what a layer was given, whatever the form."""
+    if isinstance(norms, GradientNorms):
+        yield norms
+    elif isinstance(norms, list | tuple):
+        for one in norms:
+            yield from each_of(one)
+
+
+def move(norms: Norms, at: Tensor) -> None:
+    """As `GradientNorms.move`, of every one in what a layer was given."""
+    for one in each_of(norms):
+        one.move(at)
+
+
+def check_norms(name: str, given: object) -> None:
+    """Refuse what is neither None nor a `GradientNorms`.
+
+    Args:
+        name: of what it was given to, for the error.
+        given: what is to be filled.
+    """
+    if not isinstance(given, GradientNorms | None):
+        raise ConfigError(
+            f"{name}: gradient_norms is {given!r}.\n"
+            "  Expected a recurnn.GradientNorms(), which the backward pass fills."
+        )
+
+
+def check_distinct(name: str, norms: Norms) -> None:
+    """Refuse one `GradientNorms` in two places: it would keep what came last.
+
+    Args:
+        name: of the layer, for the error.
+        norms: what it was given.
+    """
+    found = list(each_of(norms))
+    if len({id(one) for one in found}) < len(found):
+        raise ConfigError(
+            f"{name}: gradient_norms has the same GradientNorms twice.\n"
+            "  Give each layer and direction one of its own."
+        )
 
 
 class GradientNorms:
@@ -63,12 +111,19 @@ class GradientNorms:
 
     def begin(self, states: Iterable[str], steps: int) -> None:
         """A scan begins, of this many steps."""
+        if torch.compiler.is_compiling():
+            raise ConfigError(
+                "gradient_norms: torch.compile cannot fill them.\n  Call the scan outside of it."
+            )
         self._norms, self._states, self._steps = {}, tuple(states), steps
         self._at = None
 
     def move(self, at: Tensor) -> None:
-        """The scan has its steps in another order: step t of row b at ``at[t, b]``."""
-        self._at = at
+        """The scan has its steps in another order: step t of row b at ``at[t, b]``.
+
+        Where layers stand within layers each may say so, the innermost first.
+        """
+        self._at = at if self._at is None else self._at.gather(0, at)
 
     def put(self, states: Iterable[str], squares: Iterable[Tensor]) -> None:
         """What a kernel gives: for each state the sums of squares, [T, B, 1]."""
@@ -103,4 +158,4 @@ class GradientNorms:
         if number != self._pass or not self._norms:
             self._pass = number
             self._norms = {k: gradient.new_zeros(self._steps, rows) for k in self._states}
-        self._norms[state][t] = gradient.detach().norm(dim=-1)
+        self._norms[state][t] = gradient.detach().flatten(1).norm(dim=-1)

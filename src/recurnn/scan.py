@@ -28,7 +28,7 @@ from recurnn.checks import (
 from recurnn.clipping import Clipping, GradientClip, clipping_of
 from recurnn.compiler import Binding, Bound, Compiled, Extra, Given
 from recurnn.errors import ConfigError, EngineError, one_of
-from recurnn.norms import GradientNorms
+from recurnn.norms import GradientNorms, check_norms
 from recurnn.recorder import Recorder, Seen, recorder
 from recurnn.reference import Frame, reference, reference_by_segments
 
@@ -208,14 +208,6 @@ def _values(cell: Cell, states: Mapping[str, Tensor] | None) -> list[Tensor | No
     return [None] * len(cell.states) if states is None else list(states.values())
 
 
-def _begin(norms: GradientNorms, cell: Cell, x: Tensor) -> None:
-    if torch.compiler.is_compiling():
-        raise ConfigError(
-            "gradient_norms: torch.compile cannot fill them.\n  Call the scan outside of it."
-        )
-    norms.begin(cell.states, x.shape[0])
-
-
 def _norms_of(
     watch: Recorder | None, norms: GradientNorms | None, cell: Cell, x: Tensor
 ) -> GradientNorms | None:
@@ -223,7 +215,7 @@ def _norms_of(
     if watch is not None and watch.norms and norms is None:
         norms = GradientNorms()
     if norms is not None:
-        _begin(norms, cell, x)
+        norms.begin(cell.states, x.shape[0])
     return norms
 
 
@@ -276,11 +268,7 @@ def _check_options(
         raise ConfigError(
             f"scan: return_gates is {return_gates!r}.\n  Expected True, for every gate, or False."
         )
-    if not isinstance(gradient_norms, GradientNorms | None):
-        raise ConfigError(
-            f"scan: gradient_norms is {gradient_norms!r}.\n"
-            "  Expected a recurnn.GradientNorms(), which the backward pass fills."
-        )
+    check_norms("scan", gradient_norms)
 
 
 def find_kernel(

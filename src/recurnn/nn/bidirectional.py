@@ -26,6 +26,7 @@ from recurnn.nn.results import (
 )
 from recurnn.nn.scanned import Lengths
 from recurnn.nn.weights import SHARED
+from recurnn.norms import check_distinct, move
 
 
 class Bidirectional(nn.Module):
@@ -101,6 +102,7 @@ class Bidirectional(nn.Module):
         lengths: Lengths = None,
         mask: Tensor | None = None,
         reset: Tensor | None = None,
+        gradient_norms: Any = None,
         **options: Any,
     ) -> LayerResult:
         """Run both layers.
@@ -111,12 +113,15 @@ class Bidirectional(nn.Module):
             lengths: real steps of each row, [B].
             mask: which steps are real, instead of lengths.
             reset: where a new sequence begins, of the same shape as mask.
+            gradient_norms: a pair of what the backward pass fills, one for each direction, each as
+                that layer takes it; the norms stand at the steps of x, [T, B] in any case.
             **options: ``return_states`` and ``return_gates``, as the layer takes them.
 
         Returns:
             Output, the pair of final states, and pairs of what else was asked for.
         """
         first, second = (None, None) if state is None else _pair(state)
+        norms = (None, None) if gradient_norms is None else _pair_of_norms(gradient_norms)
         batch_first = self.batch_first
         T, B = (x.shape[1], x.shape[0]) if batch_first else (x.shape[0], x.shape[1])
         steps = None
@@ -132,8 +137,11 @@ class Bidirectional(nn.Module):
             reset = reset.transpose(0, 1) if batch_first else reset
             reset = check_reset("Bidirectional", x, reset)
             reset = reset if steps is None or reset is None else steps.front(reset)
-        a = _timed(self.forward_layer, x, first, lengths, reset, options)
-        b = self._back(x, second, lengths, reset, options)
+        one, other = (options | {"gradient_norms": n} for n in norms)
+        a = _timed(self.forward_layer, x, first, lengths, reset, one)
+        b = self._back(x, second, lengths, reset, other)
+        if steps is not None and steps.inverse is not None:
+            move(norms, steps.inverse)
 
         def shown(y: Tensor) -> Tensor:
             y = y if steps is None else steps.back(y)
@@ -160,6 +168,7 @@ class Bidirectional(nn.Module):
         def turn(values: Tensor) -> Tensor:
             return along_time(values, index)
 
+        move(options["gradient_norms"], index)
         y, state, *others = found
         return LayerResult(turn(y), state, *at_every_step(others, turn))
 
@@ -188,6 +197,18 @@ def _pair(state: Any) -> tuple[Any, Any]:
             "that runs forward, and those of the one that runs back."
         )
     return state[0], state[1]
+
+
+def _pair_of_norms(given: Any) -> tuple[Any, Any]:
+    """What is filled for both directions."""
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise ConfigError(
+            "Bidirectional: gradient_norms is not a pair.\n  Expected those of the layer that runs "
+            "forward, and those of the one that runs back: "
+            "(recurnn.GradientNorms(), recurnn.GradientNorms())."
+        )
+    check_distinct("Bidirectional", given)
+    return given[0], given[1]
 
 
 def _timed(

@@ -16,6 +16,7 @@ from recurnn.nn.clip import Clips
 from recurnn.nn.masks import ALL, real_steps
 from recurnn.nn.results import LayerResult
 from recurnn.nn.scanned import Lengths
+from recurnn.norms import GradientNorms, check_norms
 from recurnn.scan import autocast_on
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -107,6 +108,7 @@ class ConvLSTM(Clips, nn.Module):
         reset: Tensor | None = None,
         return_states: str = "last",
         return_gates: bool = False,
+        gradient_norms: GradientNorms | None = None,
     ) -> LayerResult:
         """Run the layer.
 
@@ -118,6 +120,7 @@ class ConvLSTM(Clips, nn.Module):
             reset: where a new sequence begins, of the same shape.
             return_states: ``"all"`` for the states at every step.
             return_gates: whether to return the gates at every step.
+            gradient_norms: as in `recurnn.scan`, over the whole image; [T, B] in any case.
 
         Returns:
             Output, final states by name, and what else was asked for.
@@ -148,7 +151,12 @@ class ConvLSTM(Clips, nn.Module):
             steps = real_steps("ConvLSTM", T, B, lengths, mask)
             x, reset = steps.front(x), None if reset is None else steps.front(reset)
         ends = check_lengths("ConvLSTM", x, steps.lengths)
-        seen, last = self._loop(x, self._start(x, state), ends, reset)
+        check_norms("ConvLSTM", gradient_norms)
+        if gradient_norms is not None:
+            gradient_norms.begin("hc", T)
+            if steps.inverse is not None:
+                gradient_norms.move(steps.inverse)
+        seen, last = self._loop(x, self._start(x, state), ends, reset, gradient_norms)
 
         def shown(values: list[Tensor]) -> Tensor:
             whole = torch.stack(values) if values else x.new_zeros(0, *last["h"].shape)
@@ -174,8 +182,9 @@ class ConvLSTM(Clips, nn.Module):
         return named
 
     def _loop(
-        self, x: Tensor, state: dict[str, Tensor], ends: Tensor | None, reset: Tensor | None
-    ) -> tuple[dict[str, list[Tensor]], dict[str, Tensor]]:
+        self, x: Tensor, state: dict[str, Tensor], ends: Tensor | None, reset: Tensor | None,
+        norms: GradientNorms | None = None,
+    ) -> tuple[dict[str, list[Tensor]], dict[str, Tensor]]:  # fmt: skip
         """Every value at every step, and the last states; x is [T, B, I, *image]."""
         T, B = x.shape[:2]
         wide = (B, *[1] * (1 + self.dimensions))
@@ -203,6 +212,8 @@ class ConvLSTM(Clips, nn.Module):
             c = f * old["c"] + i * g
             h = o * c.tanh()
             values = {"h": h, "c": c, "i": i, "f": f, "g": g, "o": o}
+            if norms is not None:
+                values = norms.watch(values, old, x, t)
             if real is None:
                 state = {"h": h, "c": c}
             else:

@@ -70,7 +70,8 @@ def run_layer(layer: nn.Module, x: Tensor, state: Any, **options: Any) -> LayerR
         layer: the layer.
         x: input, time-major.
         state: initial states as the layer has them, or None.
-        **options: ``lengths``; ``reset`` [T, B]; ``return_states``; ``return_gates``.
+        **options: ``lengths``; ``reset`` [T, B]; ``return_states``; ``return_gates``;
+            ``gradient_norms`` as the layer takes them.
 
     Returns:
         Its results, time-major.

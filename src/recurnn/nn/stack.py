@@ -14,6 +14,7 @@ from recurnn.nn.masks import ALL, real_steps
 from recurnn.nn.options import CONNECTIONS
 from recurnn.nn.results import LayerResult, at_every_step, check_ours, is_recurrent, run_layer
 from recurnn.nn.scanned import Lengths
+from recurnn.norms import check_distinct, move
 
 # What runs along time and has channels before it, with what padding looks like to it.
 ALONG_TIME: dict[type[nn.Module], float] = {
@@ -84,6 +85,7 @@ class Stack(nn.Module):
         lengths: Lengths = None,
         mask: Tensor | None = None,
         reset: Tensor | None = None,
+        gradient_norms: Sequence[Any] | None = None,
         **options: Any,
     ) -> LayerResult:
         """Run every layer.
@@ -94,6 +96,8 @@ class Stack(nn.Module):
             lengths: real steps of each row, [B].
             mask: which steps are real, [T, B], or [B, T] if batch_first; instead of lengths.
             reset: where a new sequence begins, of the same shape.
+            gradient_norms: what the backward pass fills for each layer, as that layer takes it, or
+                None; the norms are [T, B] in any case.
             **options: ``return_states`` and ``return_gates``.
 
         Returns:
@@ -101,13 +105,15 @@ class Stack(nn.Module):
 
         Raises:
             ShapeError: not one entry a layer in `state`.
-            ConfigError: lengths before a layer through which they cannot be followed.
+            ConfigError: lengths before a layer through which they cannot be followed; not one entry
+                a layer in `gradient_norms`, or one for a layer without a state.
         """
         if state is not None and len(state) != len(self.layers):
             raise ShapeError(
                 f"Stack: state has {len(state)} entries; expected one for each of the "
                 f"{len(self.layers)} layers, None for those without a state."
             )
+        norms = self._norms_of(gradient_norms)
         if self.batch_first:
             x = x.transpose(0, 1)
             mask, reset = (None if m is None else m.transpose(0, 1) for m in (mask, reset))
@@ -120,7 +126,9 @@ class Stack(nn.Module):
         for k, layer in enumerate(self.layers):
             start = None if state is None else state[k]
             if is_recurrent(layer):
-                result = run_layer(layer, x, start, lengths=ends, reset=reset, **options)
+                result = run_layer(
+                    layer, x, start, lengths=ends, reset=reset, gradient_norms=norms[k], **options
+                )
             else:
                 result, ends = _feed(layer, x, ends)
             if not isinstance(result.output, Tensor):
@@ -138,6 +146,8 @@ class Stack(nn.Module):
                 )
             found.append(result)
             x = self._connected(x, result.output)
+        if steps.inverse is not None:
+            move(norms, steps.inverse)
         output = found[-1].output if self.connections == "dense" else x
         if ends is not None and not is_recurrent(self.layers[-1]):
             output = _cleared(output, ends, 0.0)
@@ -148,6 +158,25 @@ class Stack(nn.Module):
 
         asked = at_every_step([[r[n] for r in found] for n in (2, 3)], shown)
         return LayerResult(shown(output), [r.state for r in found], *asked)
+
+    def _norms_of(self, given: Sequence[Any] | None) -> Sequence[Any]:
+        """What is filled for each layer."""
+        if given is None:
+            return [None] * len(self.layers)
+        if not isinstance(given, tuple | list) or len(given) != len(self.layers):
+            got = f"has {len(given)} entries" if isinstance(given, tuple | list) else "is no list"
+            raise ConfigError(
+                f"Stack: gradient_norms {got}; expected one for each of the {len(self.layers)} "
+                "layers, None for those without a state."
+            )
+        for k, (layer, norms) in enumerate(zip(self.layers, given, strict=True)):
+            if norms is not None and not is_recurrent(layer):
+                raise ConfigError(
+                    f"Stack: gradient_norms for layer {k}, a {type(layer).__name__}, which has no "
+                    "state.\n  Give None there."
+                )
+        check_distinct("Stack", given)
+        return given
 
     def _connected(self, x: Tensor, y: Tensor) -> Tensor:
         if self.connections == "residual" and x.shape == y.shape:
