@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from recurnn.compiler import turns
 from recurnn.compiler.ops import Unsupported
 
 FLAGS = (
@@ -66,9 +67,9 @@ def _machine() -> str:
 def load(text: str, dtype: str, name: str) -> ctypes.CDLL:
     """Compile a kernel, or take it from the cache, and load it.
 
-    The file appears under its name only when it is whole, so several processes may build at
-    once and one that is killed leaves nothing broken; a file that is not what was built, by the
-    hash that lies beside it, is built anew.
+    The file appears under its name only when it is whole, so that a process that is killed leaves
+    nothing broken; a file that is not what was built, by the hash that lies beside it, is built
+    anew. Of several processes that want the same kernel one builds it, see `turns`.
 
     Args:
         text: the C++.
@@ -82,11 +83,12 @@ def load(text: str, dtype: str, name: str) -> ctypes.CDLL:
         "\0".join([text, dtype, _machine(), "sha256", *FLAGS]).encode()
     ).hexdigest()[:20]
     target = cache_folder() / f"{name}-{dtype}-{key}.so"
-    if target.exists() and not _is_whole(target):
-        log.warning("the cached kernel %s is damaged and is built anew", target.name)
-        _compile(text, dtype, target)
-    elif not target.exists():
-        _compile(text, dtype, target)
+    if not _is_whole(target):
+        if target.exists():
+            log.warning("the cached kernel %s is damaged and is built anew", target.name)
+        with turns.turn(target, lambda: _is_whole(target)):
+            if not _is_whole(target):
+                _compile(text, dtype, target)
     return ctypes.CDLL(str(target))
 
 
