@@ -140,7 +140,7 @@ def test_a_model_that_is_not_fitted_says_so():
         ({"temperature": 0},
          "temperature is 0; expected a number above 0.\n"
          "  For the likeliest token each time give top_k=1."),
-        ({"top_k": 0}, "top_k is 0; expected 1 or more, or None."),
+        ({"top_k": 0}, "top_k is 0; expected a whole number from 1, or None."),
         ({"top_p": 1.5}, "top_p is 1.5; expected above 0 and up to 1, or None."),
         ({"length": 0}, "length is 0; expected a whole number of at least 1."),
         ({"samples": 0}, "samples is 0; expected a whole number of at least 1."),
