@@ -135,7 +135,7 @@ CALLS = [
     (lambda: TextScores.of(np.zeros(3), Corpus.of([0, 1])), ShapeError, "TextScores: the log-probabilities are [3].\n  Expected [2], one for each token of the corpus."),
     (lambda: Sampling(temperature=0), ConfigError, "temperature is 0; expected a number above 0.\n  For the likeliest token each time give top_k=1."),
     (lambda: Sampling(temperature=float("nan")), ConfigError, "temperature is nan; expected a number above 0."),
-    (lambda: Sampling(top_k=0), ConfigError, "top_k is 0; expected 1 or more, or None."),
+    (lambda: Sampling(top_k=0), ConfigError, "top_k is 0; expected a whole number from 1, or None."),
     (lambda: Sampling(top_p=1.2), ConfigError, "top_p is 1.2; expected above 0 and up to 1, or None."),
     (lambda: Sampling(without=[0, 1]).weights(np.array([0.5, 0.5])), ConfigError, "Every token that is likely at all was excluded."),
     (lambda: Ngram.load("nowhere.npz"), ModelFolderError, "There is no n-gram model nowhere.npz."),
