@@ -163,9 +163,10 @@ def test_errors_name_the_line_and_leave_nothing(texts, trained, tmp_path, capsys
     assert failing(capsys, "classify", "train", texts, "--pooling", "sum", "--out", out).startswith(
         "error: pooling: there is no 'sum'."
     )
-    assert "expected a share between 0 and 1" in failing(
-        capsys, "classify", "train", texts, "--test", "100", "--out", out
-    )
+    for test in ("100", "1.5"):
+        assert "expected a share between 0 and 1, or a whole number of" in failing(
+            capsys, "classify", "train", texts, "--test", test, "--out", out
+        )
     existing = tmp_path / "there.csv"
     existing.write_text("")
     assert failing(capsys, "classify", "predict", trained, texts, "--out", existing).startswith(

@@ -60,8 +60,10 @@ def test_options(options, text):
     ("x", "y", "kind", "text"),
     [
         ([], Y, DataError, "X is empty.\n  Give one text or more."),
-        ("ab", Y, DataError, "X is a str.\n  Expected a list of strings, or a list of lists of "
-                             "strings."),
+        ("ab", Y, DataError, "X is of type str.\n  Expected a list of strings, or a list of lists "
+                             "of strings."),
+        ({"a": 1}, Y, DataError, "X is of type dict.\n  Expected a list of strings, or a list of "
+                                 "lists of strings."),
         (["ab", " "], Y, DataError,
          "X[1] is empty.\n  A text has one token or more: leave it out."),
         (X, ["AB", None, "B"], DataError, "y[1] is None; expected a string, as y[0] is."),
@@ -137,7 +139,7 @@ def test_bleu_without_sacrebleu(monkeypatch):
     ("name", "content", "text"),
     [
         ("p.doc", "a\tb\n", "{}: files of this kind (.doc) cannot be read.\n  Known: .tsv, .txt, "
-                            ".csv, .parquet, .jsonl, .ndjson."),
+                            ".csv, .parquet, .jsonl, .ndjson, .npz, .ts."),
         ("p.tsv", "", "{}: there are no rows."),
         ("p.tsv", "a\n", "{}: there is no column for the target.\n  Columns: 1. Expected 2 or "
                          "more."),

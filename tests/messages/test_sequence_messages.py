@@ -73,8 +73,10 @@ def test_the_regressors_loss():
     ("kind", "x", "text"),
     [
         (DataError, [], "There are no sequences.\n  X is empty; give one sequence or more."),
-        (DataError, 3, "The sequences are a int.\n  Expected an array [N, T] or [N, T, C], a "
-                       "frame, or a list of sequences."),
+        (DataError, 3, "The sequences are of type int.\n  Expected an array [N, T] or [N, T, C], "
+                       "a frame, or a list of sequences."),
+        (DataError, {"a": 1}, "The sequences are of type dict.\n  Expected an array [N, T] or "
+                              "[N, T, C], a frame, or a list of sequences."),
         (DataError, [X[0], [], X[1], X[2]],
          "X[1] is empty.\n  A sequence has one step or more: leave it out."),
         (DataError, [X[0], [1.0, np.nan], X[1], X[2]],

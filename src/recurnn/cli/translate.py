@@ -18,9 +18,10 @@ from recurnn.cli.outputs import check_new, say, write_trained
 from recurnn.cli.pair_plots import attention_map
 from recurnn.cli.progress import Announced, tell
 from recurnn.cli.tables import score_table
-from recurnn.data.pairs import SOURCE, TARGET, roles
+from recurnn.data.labelled import suffix_of
+from recurnn.data.pairs import SOURCE, SUFFIXES, TARGET, roles
 from recurnn.data.pairs_answers import split_by_source
-from recurnn.errors import ConfigError
+from recurnn.errors import ConfigError, DataError
 from recurnn.models import Seq2Seq
 from recurnn.models.folder import check_free, written
 from recurnn.training import is_main
@@ -170,6 +171,8 @@ def predict(
     if not texts:
         raise ConfigError("There is nothing to translate.\n  Give texts, or a file of them.")
     file = Path(texts[0]) if len(texts) == 1 and Path(texts[0]).is_file() else None
+    if file is None and len(texts) == 1:
+        _refuse_missing(texts[0])
     sources = texts
     if file is not None:
         rows, kept = o.read_again(file, model, header=header, known=SOURCE)
@@ -184,6 +187,15 @@ def predict(
             typer.echo(target if isinstance(target, str) else " ".join(target))
     else:
         say(pd.DataFrame({"source": sources, "target": said}), out)
+
+
+def _refuse_missing(text: str) -> None:
+    """Refuse a text that is the name of a file, mistyped."""
+    if " " not in text and suffix_of(Path(text)) in SUFFIXES:
+        raise DataError(
+            f"{text}: there is no such file.\n  To translate the name itself, give it beside "
+            "another text."
+        )
 
 
 def read_pairs(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Self
 
 import numpy as np
@@ -101,9 +101,10 @@ def as_texts(source: Any, what: str) -> list[Text]:
     """
     if isinstance(source, pd.Series):
         source = source.to_numpy()
-    if isinstance(source, str | pd.DataFrame) or not hasattr(source, "__len__"):
+    wrong = isinstance(source, str | bytes | pd.DataFrame | Mapping | Set)
+    if wrong or not hasattr(source, "__len__"):
         raise DataError(
-            f"{what} is a {type(source).__name__}.\n"
+            f"{what} is of type {type(source).__name__}.\n"
             "  Expected a list of strings, or a list of lists of strings."
         )
     if not len(source):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -99,9 +99,9 @@ def _listed(source: Any) -> Any:
     elif hasattr(source, "__array__") and not hasattr(source, "__len__"):
         source = np.asarray(source)
     refuse_sparse(source, "The sequences are")
-    if isinstance(source, str) or not hasattr(source, "__len__"):
+    if isinstance(source, str | bytes | Mapping | Set) or not hasattr(source, "__len__"):
         raise DataError(
-            f"The sequences are a {type(source).__name__}.\n"
+            f"The sequences are of type {type(source).__name__}.\n"
             "  Expected an array [N, T] or [N, T, C], a frame, or a list of sequences."
         )
     if len(source) == 0:
