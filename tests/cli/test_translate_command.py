@@ -133,3 +133,20 @@ def test_the_attention_map_of_words_needs_no_rare_font(tmp_path):
     attended = Attended(["Run", f"{MARK}."], ["Va", f"{MARK}!"], np.eye(2, dtype=np.float32))
     attention_map(tmp_path / "map.png", [attended])
     assert (tmp_path / "map.png").stat().st_size > 0
+
+
+def test_pairs_that_are_too_long_or_one_column_are_named(pairs, tmp_path, capsys):
+    out = tmp_path / "m"
+    lengths = [len(line.split("\t")[0]) for line in pairs.read_text().splitlines()]
+    line = next(k for k, length in enumerate(lengths, start=1) if length > 3)
+    said = failing(capsys, "translate", "train", pairs, "--max-length", 3, "--out", out)
+    assert said == (
+        f"error: {pairs}, line {line} is too long.\n  It has 4 tokens; max_length is 3.\n"
+        "  Leave it out, or raise max_length.\n"
+    )
+    said = failing(capsys, "translate", "train", pairs, "--target", 1, "--source", 1, "--out", out)
+    assert said == (f"error: {pairs}: column 1 is both source and target.\n  Name two columns.\n")
+    empty = tmp_path / "empty.csv"
+    empty.write_text("")
+    said = failing(capsys, "translate", "train", empty, "--out", out)
+    assert said == f"error: {empty}: the file is empty.\n"

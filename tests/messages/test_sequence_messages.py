@@ -99,7 +99,10 @@ def test_sequences(kind, x, text):
 def test_a_ragged_sequence_is_named():
     ragged = [X[0], [[1.0, 2.0], [3.0]], X[1], X[2]]
     text = message(DataError, classifier().fit, ragged, Y)
-    assert text.startswith("X[1] does not hold numbers.\n")
+    assert text == (
+        "X[1] does not hold numbers.\n  Step 1 has 1 number; step 0 has 2.\n"
+        "  Expected [T] or [T, C], every step with the same channels."
+    )
     assert text.endswith("Expected [T] or [T, C], every step with the same channels.")
 
 

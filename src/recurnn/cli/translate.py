@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from recurnn.cli.tables import score_table
 from recurnn.data.labelled import suffix_of
 from recurnn.data.pairs import SOURCE, SUFFIXES, TARGET, roles
 from recurnn.data.pairs_answers import split_by_source
+from recurnn.data.pairs_tokens import check_lengths
 from recurnn.errors import ConfigError, DataError
 from recurnn.models import Seq2Seq
 from recurnn.models.folder import check_free, written
@@ -104,8 +106,10 @@ def train(
     kept = options.saves(checkpoints, resume=resume)
     check_free(out, overwrite=overwrite)
     console = Console(highlight=False)
-    sources, targets, columns, note = read_pairs(data, None, source, target, header)
+    sources, targets, columns, note, at = read_pairs(data, None, source, target, header)
     tell(console, [note])
+    for texts, unit in ((sources, source_unit), (targets, target_unit)):
+        check_lengths(texts, unit, max_length, at)
     first, second = split_by_source(sources, test, model.seed)
     console.print(f"- {len(first):,} pairs to train on, {len(second):,} to test on")
     model.fit(
@@ -138,7 +142,7 @@ def evaluate(
 ) -> None:
     """How near the model's targets are to those of a file."""
     loaded, console = Seq2Seq.load(model), Console(highlight=False)
-    sources, targets, _, note = read_pairs(data, model, source, target, header)
+    sources, targets, _, note, _ = read_pairs(data, model, source, target, header)
     tell(console, [note])
     rows = loaded.compare(sources, targets, baselines=False, beam=beam)
     console.print(score_table(rows, f"{data}, {len(sources):,} pairs"))
@@ -201,7 +205,7 @@ def _refuse_missing(text: str) -> None:
 def read_pairs(
     data: Path, folder: Path | None, source: str | None = None, target: str | None = None,
     header: bool | None = None,
-) -> tuple[list[str], list[str], dict[str, str], str]:  # fmt: skip
+) -> tuple[list[str], list[str], dict[str, str], str, Callable[[int], str]]:  # fmt: skip
     """Sources and targets of a file.
 
     Args:
@@ -212,12 +216,17 @@ def read_pairs(
         header: whether the first line names the columns, likewise.
 
     Returns:
-        Sources; targets; by their part the columns that they are; and a sentence that says so.
+        Sources; targets; by their part the columns that they are; a sentence that says so; and
+        from the number of a row to its place in the file, for errors.
     """
     rows, kept = o.read_again(data, folder, header=header, known=(*SOURCE, *TARGET))
     source, target = source or kept.get("source"), target or kept.get("target")
     found, note = roles(rows, {"source": (source, SOURCE), "target": (target, TARGET)})
-    return rows.texts(found["source"]), rows.texts(found["target"]), found, note
+    if found["source"] == found["target"]:
+        raise ConfigError(
+            f"{data}: column {found['source']} is both source and target.\n  Name two columns."
+        )
+    return rows.texts(found["source"]), rows.texts(found["target"]), found, note, rows.at
 
 
 def _write(
