@@ -269,3 +269,9 @@ def test_what_does_not_fit_a_fitted_generator(tmp_path):
     assert message(ModelFolderError, recurnn.Seq2Seq.load, tmp_path / "m").startswith(
         f"{tmp_path / 'm'} does not hold a recurnn-seq2seq model."
     )
+
+
+@pytest.mark.parametrize(("x", "name"), [(5, "int"), (None, "NoneType"), ("ab", "str")])
+def test_conditions_of_a_wrong_type(x, name):
+    text = message(DataError, recurnn.SequenceGenerator(**SMALL).fit, x, Y)
+    assert text == f"X is of type {name}.\n  Expected a list of classes, or numbers [N, F]."
