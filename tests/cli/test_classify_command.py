@@ -163,8 +163,13 @@ def test_errors_name_the_line_and_leave_nothing(texts, trained, tmp_path, capsys
     assert failing(capsys, "classify", "train", texts, "--pooling", "sum", "--out", out).startswith(
         "error: pooling: there is no 'sum'."
     )
-    assert "expected a share between 0 and 1" in failing(
-        capsys, "classify", "train", texts, "--test", "100", "--out", out
+    for test in ("100", "1.5"):
+        assert "expected a share between 0 and 1, or a whole number of" in failing(
+            capsys, "classify", "train", texts, "--test", test, "--out", out
+        )
+    assert failing(capsys, "classify", "train", texts, "--test", "no.csv", "--out", out) == (
+        "error: test is 'no.csv', and there is no such file.\n  Expected a file, a condition on a "
+        "column (take<5), a share or a number.\n"
     )
     existing = tmp_path / "there.csv"
     existing.write_text("")

@@ -153,3 +153,41 @@ def test_vectors_that_cannot_be_used(tmp_path, capsys, rows, message):
 def test_a_condition_that_is_no_vector(captions, capsys):
     said = failing(capsys, "generate", "predict", captions / "m", "--condition", "red")
     assert "--condition 'red' is not a vector of numbers.\n  The model was trained on" in said
+
+
+def test_what_is_wrong_is_named_by_its_line(tmp_path, capsys):
+    file, out = tmp_path / "points.jsonl", tmp_path / "model"
+    rows = [f'{{"x": [[1, {k}], [3, 4]], "y": "{"ab"[k % 2]}"}}\n' for k in range(20)]
+    file.write_text("".join([*rows[:7], '{"x": [[1, 2, 3]], "y": "a"}\n', *rows[8:]]))
+    said = failing(capsys, "generate", "train", file, "--out", out)
+    assert said == (
+        f"error: {file}, line 8 does not fit the others.\n  Its points have C = 3; those of "
+        f"{file}, line 1 have C = 2.\n"
+    )
+    file.write_text("".join([*rows[:7], '{"x": [[1, 2], [3]], "y": "a"}\n', *rows[8:]]))
+    said = failing(capsys, "generate", "train", file, "--out", out)
+    assert said == (
+        f"error: {file}, line 8 does not hold numbers.\n  Step 1 has 1 number; step 0 has 2.\n"
+    )
+    file.write_text("".join([*rows[:7], '{"x": [[1, 2]] , "y": "a"}\n', *rows[8:]]))
+    said = failing(capsys, "generate", "train", file, "--max-length", 1, "--out", out)
+    assert said.startswith(f"error: {file}, line 1 is too long.\n  It has 2 points")
+    assert not out.exists()
+
+
+def test_texts_that_are_too_long_and_new_classes_are_named_by_their_line(tmp_path, capsys):
+    file, out, other = tmp_path / "names.tsv", tmp_path / "model", tmp_path / "other.tsv"
+    file.write_text("".join(f"{k:0{2 + k % 2 * 2}d}\t{'xy'[k % 2]}\n" for k in range(30)))
+    said = failing(capsys, "generate", "train", file, "--max-length", 3, "--out", out)
+    assert said == (
+        f"error: {file}, line 2 is too long.\n  It has 4 tokens; max_length is 3.\n  Leave it "
+        "out, or raise max_length.\n"
+    )
+    run("generate", "train", file, "--epochs", 1, "--hidden-size", 4, "--out", out)
+    other.write_text("ab\tx\nba\tz\n")
+    said = failing(capsys, "generate", "eval", out, other)
+    assert said == (
+        f"error: {other}, line 2 has the class 'z', which the model was not trained on.\n"
+        "  It knows: x, y.\n"
+    )
+    assert "train s" not in run("generate", "eval", out, file)  # nothing was trained

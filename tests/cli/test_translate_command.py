@@ -5,10 +5,14 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from commands import failing, run
+from recurnn.cli.pair_plots import attention_map
+from recurnn.data.text.words import MARK
+from recurnn.subject import Attended
 
 FEW = ["--hidden-size", "16", "--embedding-size", "8", "--epochs", "3", "--learning-rate", "0.02"]
 
@@ -105,3 +109,44 @@ def test_what_cannot_be_is_said(pairs, tmp_path, capsys, more, text):
 
 def test_nothing_to_translate(model, capsys):
     assert "There is nothing to translate." in failing(capsys, "translate", "predict", model)
+
+
+def test_the_name_of_a_missing_file_is_not_translated(model, capsys):
+    said = failing(capsys, "translate", "predict", model, "nosuch.tsv")
+    assert said == (
+        "error: nosuch.tsv: there is no such file.\n  To translate the name itself, give it beside "
+        "another text.\n"
+    )
+    assert len(run("translate", "predict", model, "abc").splitlines()) == 1
+
+
+def test_a_folder_that_is_missing_is_named_before_any_work(model, tmp_path, capsys):
+    out = tmp_path / "nowhere" / "told.csv"
+    said = failing(capsys, "translate", "predict", model, "abc", "--out", out)
+    assert said == f"error: {out} cannot be written: there is no folder {out.parent}.\n"
+    said = failing(capsys, "translate", "predict", model, "abc", "--attention", tmp_path)
+    assert said == f"error: {tmp_path} is a folder.\n  Give the name of a file.\n"
+
+
+def test_the_attention_map_of_words_needs_no_rare_font(tmp_path):
+    # Warnings are errors: a mark that the font lacks would be one.
+    attended = Attended(["Run", f"{MARK}."], ["Va", f"{MARK}!"], np.eye(2, dtype=np.float32))
+    attention_map(tmp_path / "map.png", [attended])
+    assert (tmp_path / "map.png").stat().st_size > 0
+
+
+def test_pairs_that_are_too_long_or_one_column_are_named(pairs, tmp_path, capsys):
+    out = tmp_path / "m"
+    lengths = [len(line.split("\t")[0]) for line in pairs.read_text().splitlines()]
+    line = next(k for k, length in enumerate(lengths, start=1) if length > 3)
+    said = failing(capsys, "translate", "train", pairs, "--max-length", 3, "--out", out)
+    assert said == (
+        f"error: {pairs}, line {line} is too long.\n  It has 4 tokens; max_length is 3.\n"
+        "  Leave it out, or raise max_length.\n"
+    )
+    said = failing(capsys, "translate", "train", pairs, "--target", 1, "--source", 1, "--out", out)
+    assert said == (f"error: {pairs}: column 1 is both source and target.\n  Name two columns.\n")
+    empty = tmp_path / "empty.csv"
+    empty.write_text("")
+    said = failing(capsys, "translate", "train", empty, "--out", out)
+    assert said == f"error: {empty}: the file is empty.\n"

@@ -49,6 +49,9 @@ LONG = "id,t,a,label\nq,1,3,no\nq,2,1,no\np,1,5,yes\n"
         ("a.csv", "a b,x\nc,\nd,x\ne,y\n", {},
          "FILE: the label at line 2 is missing (column 'column 2').\n  Leave that sequence out."),
         ("a.csv", "a b,x\n,x\nd,y\ne,y\n", {}, "FILE: the sequence at line 2 is missing."),
+        ("a.csv", "1,2,3,4,5,x\n1,2,n/a,4,5,x\n1,2,3,4,5,y\n1,2,3,4,5,y\n", {},
+         "FILE: column 'column 3' holds numbers, but 'n/a' at line 2.\n  Mend it, or name the "
+         "columns of the sequence: --column."),
         ("a.csv", "text,more\na,b\nc,d\n", {},
          "FILE: which column is the label cannot be told.\n  Columns: text, more.\n  Name it: "
          "--label more."),

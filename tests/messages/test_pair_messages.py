@@ -60,8 +60,10 @@ def test_options(options, text):
     ("x", "y", "kind", "text"),
     [
         ([], Y, DataError, "X is empty.\n  Give one text or more."),
-        ("ab", Y, DataError, "X is a str.\n  Expected a list of strings, or a list of lists of "
-                             "strings."),
+        ("ab", Y, DataError, "X is of type str.\n  Expected a list of strings, or a list of lists "
+                             "of strings."),
+        ({"a": 1}, Y, DataError, "X is of type dict.\n  Expected a list of strings, or a list of "
+                                 "lists of strings."),
         (["ab", " "], Y, DataError,
          "X[1] is empty.\n  A text has one token or more: leave it out."),
         (X, ["AB", None, "B"], DataError, "y[1] is None; expected a string, as y[0] is."),
@@ -137,8 +139,9 @@ def test_bleu_without_sacrebleu(monkeypatch):
     ("name", "content", "text"),
     [
         ("p.doc", "a\tb\n", "{}: files of this kind (.doc) cannot be read.\n  Known: .tsv, .txt, "
-                            ".csv, .parquet, .jsonl, .ndjson."),
-        ("p.tsv", "", "{}: there are no rows."),
+                            ".csv, .parquet, .jsonl, .ndjson, .npz, .ts."),
+        ("p.tsv", "", "{}: the file is empty."),
+        ("p.csv", "source,target\n", "{}: there are no rows."),
         ("p.tsv", "a\n", "{}: there is no column for the target.\n  Columns: 1. Expected 2 or "
                          "more."),
         ("p.tsv", "a\tb\n\tc\n", "{}, line 2: column 1 is empty.\n  Fill it, or leave the row "
@@ -266,3 +269,9 @@ def test_what_does_not_fit_a_fitted_generator(tmp_path):
     assert message(ModelFolderError, recurnn.Seq2Seq.load, tmp_path / "m").startswith(
         f"{tmp_path / 'm'} does not hold a recurnn-seq2seq model."
     )
+
+
+@pytest.mark.parametrize(("x", "name"), [(5, "int"), (None, "NoneType"), ("ab", "str")])
+def test_conditions_of_a_wrong_type(x, name):
+    text = message(DataError, recurnn.SequenceGenerator(**SMALL).fit, x, Y)
+    assert text == f"X is of type {name}.\n  Expected a list of classes, or numbers [N, F]."

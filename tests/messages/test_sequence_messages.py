@@ -73,8 +73,10 @@ def test_the_regressors_loss():
     ("kind", "x", "text"),
     [
         (DataError, [], "There are no sequences.\n  X is empty; give one sequence or more."),
-        (DataError, 3, "The sequences are a int.\n  Expected an array [N, T] or [N, T, C], a "
-                       "frame, or a list of sequences."),
+        (DataError, 3, "The sequences are of type int.\n  Expected an array [N, T] or [N, T, C], "
+                       "a frame, or a list of sequences."),
+        (DataError, {"a": 1}, "The sequences are of type dict.\n  Expected an array [N, T] or "
+                              "[N, T, C], a frame, or a list of sequences."),
         (DataError, [X[0], [], X[1], X[2]],
          "X[1] is empty.\n  A sequence has one step or more: leave it out."),
         (DataError, [X[0], [1.0, np.nan], X[1], X[2]],
@@ -97,7 +99,10 @@ def test_sequences(kind, x, text):
 def test_a_ragged_sequence_is_named():
     ragged = [X[0], [[1.0, 2.0], [3.0]], X[1], X[2]]
     text = message(DataError, classifier().fit, ragged, Y)
-    assert text.startswith("X[1] does not hold numbers.\n")
+    assert text == (
+        "X[1] does not hold numbers.\n  Step 1 has 1 number; step 0 has 2.\n"
+        "  Expected [T] or [T, C], every step with the same channels."
+    )
     assert text.endswith("Expected [T] or [T, C], every step with the same channels.")
 
 

@@ -30,6 +30,7 @@ def fitted() -> recurnn.SequenceTagger:
     [
         (ShapeError, Y[:2],
          "X and y must have the same number of sequences.\n  y has 2; X has 3."),
+        (DataError, None, "y is of type NoneType.\n  Expected a list of tags for each sequence."),
         (ShapeError, [["x", "y"], ["x", "y"], ["y"]],
          "y[1] does not fit X[1].\n  It has 2 tags; the sequence has 1 steps.\n  Give a tag for "
          "every step."),

@@ -58,7 +58,7 @@ Regress = Annotated[
         _READ, "Learn a number or a class; by default as the label is.", "--regress/--classes"
     ),
 ]
-Pooling = Annotated[str | None, o.option(_NET, "last, mean, max or attention.")]
+Pooling = Annotated[str | None, o.option(_NET, "last, mean, max, attention or flat.")]
 OneWay = Annotated[
     bool | None, o.option(_NET, "Read from both ends (on).", "--bidirectional/--one-way")
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from recurnn.cli import options
 from recurnn.cli import pair_options as o
-from recurnn.cli.labelled import READING
+from recurnn.cli.labelled import READING, SHOWN
 from recurnn.cli.options import option
 from recurnn.cli.outputs import check_new, say, write_trained
 from recurnn.cli.pair_plots import trajectories
@@ -22,7 +23,8 @@ from recurnn.cli.progress import Announced, tell
 from recurnn.cli.tables import score_table
 from recurnn.data.pairs import Rows, roles
 from recurnn.data.pairs_answers import split_by_source
-from recurnn.data.pairs_points import are_points
+from recurnn.data.pairs_points import are_points, as_points
+from recurnn.data.pairs_tokens import check_lengths
 from recurnn.errors import ConfigError, DataError
 from recurnn.models import SequenceGenerator
 from recurnn.models.folder import check_free, written
@@ -93,8 +95,12 @@ def train(
     kept = options.saves(checkpoints, resume=resume)
     check_free(out, overwrite=overwrite)
     console = Console(highlight=False)
-    x, y, columns, note = read_sequences(data, None, condition, target, header)
+    x, y, columns, note, at = read_sequences(data, None, condition, target, header)
     tell(console, [note])
+    if are_points(y):
+        as_points(y, max_length, at)
+    else:
+        check_lengths(y, unit, max_length, at)
     # The same sequence twice is one that was seen.
     first, second = split_by_source([f"{a} {b}" for a, b in zip(x, y, strict=True)], test,
                                     model.seed)  # fmt: skip
@@ -129,9 +135,11 @@ def evaluate(
 ) -> None:
     """How likely the sequences of a file are to the model."""
     loaded, console = SequenceGenerator.load(model), Console(highlight=False)
-    x, y, _, note = read_sequences(data, model, condition, target, header)
+    x, y, _, note, at = read_sequences(data, model, condition, target, header)
     tell(console, [note])
-    rows = loaded.compare(as_learned(loaded, x), y, baselines=False)
+    x = as_learned(loaded, x)
+    _check_classes(loaded, x, at)
+    rows = loaded.compare(x, y, baselines=False)
     console.print(score_table(rows, f"{data}, {len(x):,} sequences"))
 
 
@@ -178,7 +186,7 @@ def predict(
 def read_sequences(
     data: Path, folder: Path | None, condition: list[str] | None = None,
     target: str | None = None, header: bool | None = None,
-) -> tuple[list[Any], list[Any], dict[str, str], str]:  # fmt: skip
+) -> tuple[list[Any], list[Any], dict[str, str], str, Callable[[int], str]]:  # fmt: skip
     """Conditions and sequences of a file.
 
     Args:
@@ -189,7 +197,8 @@ def read_sequences(
         header: whether the first line names the columns, likewise.
 
     Returns:
-        Conditions; sequences; by their part the columns that they are; and a sentence that says so.
+        Conditions; sequences; by their part the columns that they are; a sentence that says so;
+        and from the number of a row to its place in the file, for errors.
     """
     rows, kept = o.read_again(data, folder, header=header, known=(*CONDITION, *TARGET))
     target = target or kept.pop("target", None)
@@ -197,10 +206,11 @@ def read_sequences(
     columns, note = _columns(rows, given, target)
     y = rows.column(columns["target"])
     if are_points(y):
+        as_points(y, where=rows.at)
         y = [[np.asarray(point).tolist() for point in row] for row in y]
     else:
         y = list(rows.texts(columns["target"]))
-    return _conditions(rows, columns), y, columns, note
+    return _conditions(rows, columns), y, columns, note, rows.at
 
 
 def _columns(
@@ -264,6 +274,16 @@ def as_learned(model: SequenceGenerator, x: list[Any]) -> list[Any]:
     """Classes by the name that they had in training: a text, or a number."""
     known = {str(k): k for k in model.classes_ or []}
     return [known.get(one, one) if isinstance(one, str) else one for one in x]
+
+
+def _check_classes(model: SequenceGenerator, x: list[Any], at: Callable[[int], str]) -> None:
+    """Name the row of a class that the model was not trained on."""
+    for i, one in enumerate(x):
+        if model.classes_ is not None and one not in model.classes_:
+            raise DataError(
+                f"{at(i)} has the class {one!r}, which the model was not trained on.\n"
+                f"  It knows: {', '.join(map(str, model.classes_[:SHOWN]))}."
+            )
 
 
 def _plain(sequence: Any) -> str:

@@ -93,14 +93,14 @@ def _tags(folder: Path, data: Path, rows: int, lag: int | None, steps: int | Non
 def _pairs(folder: Path, data: Path, rows: int, lag: int | None, steps: int | None) -> Found:
     model = Seq2Seq.load(folder)
     _no_steps(steps, _WHOLE)
-    sources, targets, _, note = read_pairs(data, folder)
+    sources, targets, _, note, _ = read_pairs(data, folder)
     return model.subject(sources, targets, rows=rows, lag=lag), [note]
 
 
 def _generated(folder: Path, data: Path, rows: int, lag: int | None, steps: int | None) -> Found:
     model = SequenceGenerator.load(folder)
     _no_steps(steps, _WHOLE)
-    conditions, targets, _, note = read_sequences(data, folder)
+    conditions, targets, _, note, _ = read_sequences(data, folder)
     return model.subject(as_learned(model, conditions), targets, rows=rows, lag=lag), [note]
 
 

@@ -55,12 +55,18 @@ def parts(
     share = _SHARE if test is None else _number(test)
     if share is None:
         assert test is not None
+        if not any(sign in test for sign in "<>=!"):
+            raise ConfigError(
+                f"test is {test!r}, and there is no such file.\n  Expected a file, a condition on "
+                "a column (take<5), a share or a number."
+            )
         return _cut(data, data.matching(test), f"tested on: {test}")
+    whole = share < 1 or share % 1 == 0
     share = share / len(data) if share >= 1 else share
-    if not 0 < share < 1:
+    if not (whole and 0 < share < 1):
         raise ConfigError(
-            f"test is {test}; expected a share between 0 and 1, or a number of sequences below "
-            f"the {len(data)} that there are."
+            f"test is {test}; expected a share between 0 and 1, or a whole number of "
+            f"sequences below the {len(data)} that there are."
         )
     each = np.zeros(len(data), dtype=int) if groups is None else groups
     chosen = np.zeros(len(data), dtype=bool)

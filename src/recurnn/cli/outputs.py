@@ -14,12 +14,18 @@ from recurnn.models.folder import HISTORY
 
 
 def check_new(out: Path | None, *, overwrite: bool) -> None:
-    """Refuse a file that exists, before any work is done.
+    """Refuse a file that exists, or cannot be, before any work is done.
 
     Raises:
-        DataError: it does, and may not be replaced.
+        DataError: it exists and may not be replaced, or there is no folder for it.
     """
-    if out is not None and out.exists() and not overwrite:
+    if out is None:
+        return
+    if not out.parent.is_dir():
+        raise DataError(f"{out} cannot be written: there is no folder {out.parent}.")
+    if out.is_dir():
+        raise DataError(f"{out} is a folder.\n  Give the name of a file.")
+    if out.exists() and not overwrite:
         raise DataError(
             f"{out} exists.\n  Nothing was written. Give another file, or allow overwriting "
             "(--overwrite)."
@@ -35,7 +41,7 @@ def save_csv(frame: pd.DataFrame, file: Path, *, index: bool = False) -> None:
     try:
         frame.to_csv(file, index=index)
     except OSError as error:
-        raise DataError(f"{file} cannot be written: {error.strerror}.") from error
+        raise DataError(f"{file} cannot be written: {error.strerror or error}.") from error
 
 
 def say(frame: pd.DataFrame, out: Path | None) -> None:

@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 
 from matplotlib.figure import Figure
 
+from recurnn.data.text.words import MARK
 from recurnn.subject import Attended
 
 _TRAINING, _VALIDATION = _BOTH = "#3b4252", "#d95f02"
@@ -70,5 +71,5 @@ def trajectories(
 
 
 def _shown(token: str) -> str:
-    # A dollar sign would begin mathematics.
-    return "␣" if token == " " else token.replace("$", r"\$")
+    # A dollar sign would begin mathematics; the mark of words that are joined is in few fonts.
+    return "␣" if token == " " else token.replace(MARK, "·").replace("$", r"\$")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 from rich import box
+from rich.console import Group
 from rich.table import Table
 
 from recurnn.baselines import NgramRow
@@ -58,25 +59,26 @@ def score_table(rows: Sequence[Scored], title: str) -> Table:
     )
     table.add_column("model")
     names = list(rows[0].scores)
-    for name in (*names, "train s"):
+    trained = any(row.seconds for row in rows)  # not where a model was only evaluated
+    for name in (*names, "train s") if trained else names:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         cells = [
             f"{row.scores[n]:.1%}" if n.endswith(_SHARES) else _number(row.scores[n]) for n in names
         ]
+        cells += [f"{row.seconds:.1f}"] if trained else []
         table.add_row(
-            f"→ {row.model}" if row.recurrent else f"  {row.model}", *cells, f"{row.seconds:.1f}",
+            f"→ {row.model}" if row.recurrent else f"  {row.model}", *cells,
             style="bold" if row.recurrent else "",
         )  # fmt: skip
     return table
 
 
-def confusion_table(counts: pd.DataFrame) -> Table:
+def confusion_table(counts: pd.DataFrame) -> Group:
     """How often each class (row) was taken for each (column)."""
-    table = Table(
-        title="True class (row) and what it was taken for (column)", title_justify="left",
-        title_style="", box=box.SIMPLE_HEAD, pad_edge=False,
-    )  # fmt: skip
+    # Not as the table's own title, which breaks where the table is narrow.
+    title = "True class (row) and what it was taken for (column)"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
     for name in counts.columns:
         table.add_column(str(name), justify="right", no_wrap=True)
@@ -85,7 +87,7 @@ def confusion_table(counts: pd.DataFrame) -> Table:
             f"[bold]{n}[/bold]" if k == j else "·" if n == 0 else str(n) for j, n in enumerate(row)
         ]
         table.add_row(str(counts.index[k]), *cells)
-    return table
+    return Group(title, table)
 
 
 # In eighty columns.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +19,11 @@ from recurnn.cli.outputs import check_new, say, write_trained
 from recurnn.cli.pair_plots import attention_map
 from recurnn.cli.progress import Announced, tell
 from recurnn.cli.tables import score_table
-from recurnn.data.pairs import SOURCE, TARGET, roles
+from recurnn.data.labelled import suffix_of
+from recurnn.data.pairs import SOURCE, SUFFIXES, TARGET, roles
 from recurnn.data.pairs_answers import split_by_source
-from recurnn.errors import ConfigError
+from recurnn.data.pairs_tokens import check_lengths
+from recurnn.errors import ConfigError, DataError
 from recurnn.models import Seq2Seq
 from recurnn.models.folder import check_free, written
 from recurnn.training import is_main
@@ -103,8 +106,10 @@ def train(
     kept = options.saves(checkpoints, resume=resume)
     check_free(out, overwrite=overwrite)
     console = Console(highlight=False)
-    sources, targets, columns, note = read_pairs(data, None, source, target, header)
+    sources, targets, columns, note, at = read_pairs(data, None, source, target, header)
     tell(console, [note])
+    for texts, unit in ((sources, source_unit), (targets, target_unit)):
+        check_lengths(texts, unit, max_length, at)
     first, second = split_by_source(sources, test, model.seed)
     console.print(f"- {len(first):,} pairs to train on, {len(second):,} to test on")
     model.fit(
@@ -137,7 +142,7 @@ def evaluate(
 ) -> None:
     """How near the model's targets are to those of a file."""
     loaded, console = Seq2Seq.load(model), Console(highlight=False)
-    sources, targets, _, note = read_pairs(data, model, source, target, header)
+    sources, targets, _, note, _ = read_pairs(data, model, source, target, header)
     tell(console, [note])
     rows = loaded.compare(sources, targets, baselines=False, beam=beam)
     console.print(score_table(rows, f"{data}, {len(sources):,} pairs"))
@@ -170,6 +175,8 @@ def predict(
     if not texts:
         raise ConfigError("There is nothing to translate.\n  Give texts, or a file of them.")
     file = Path(texts[0]) if len(texts) == 1 and Path(texts[0]).is_file() else None
+    if file is None and len(texts) == 1:
+        _refuse_missing(texts[0])
     sources = texts
     if file is not None:
         rows, kept = o.read_again(file, model, header=header, known=SOURCE)
@@ -186,10 +193,19 @@ def predict(
         say(pd.DataFrame({"source": sources, "target": said}), out)
 
 
+def _refuse_missing(text: str) -> None:
+    """Refuse a text that is the name of a file, mistyped."""
+    if " " not in text and suffix_of(Path(text)) in SUFFIXES:
+        raise DataError(
+            f"{text}: there is no such file.\n  To translate the name itself, give it beside "
+            "another text."
+        )
+
+
 def read_pairs(
     data: Path, folder: Path | None, source: str | None = None, target: str | None = None,
     header: bool | None = None,
-) -> tuple[list[str], list[str], dict[str, str], str]:  # fmt: skip
+) -> tuple[list[str], list[str], dict[str, str], str, Callable[[int], str]]:  # fmt: skip
     """Sources and targets of a file.
 
     Args:
@@ -200,12 +216,17 @@ def read_pairs(
         header: whether the first line names the columns, likewise.
 
     Returns:
-        Sources; targets; by their part the columns that they are; and a sentence that says so.
+        Sources; targets; by their part the columns that they are; a sentence that says so; and
+        from the number of a row to its place in the file, for errors.
     """
     rows, kept = o.read_again(data, folder, header=header, known=(*SOURCE, *TARGET))
     source, target = source or kept.get("source"), target or kept.get("target")
     found, note = roles(rows, {"source": (source, SOURCE), "target": (target, TARGET)})
-    return rows.texts(found["source"]), rows.texts(found["target"]), found, note
+    if found["source"] == found["target"]:
+        raise ConfigError(
+            f"{data}: column {found['source']} is both source and target.\n  Name two columns."
+        )
+    return rows.texts(found["source"]), rows.texts(found["target"]), found, note, rows.at
 
 
 def _write(

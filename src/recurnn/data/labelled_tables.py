@@ -120,6 +120,7 @@ def _sequence(table: Table, roles: Roles, notes: list[str]) -> Roles:
     elif texts and len(numeric) < _NUMBERS:
         chosen = [max(texts, key=lambda n: frame[n].astype(str).str.len().mean())]
     else:
+        _refuse_holes(table, texts)
         chosen = numeric
     if not chosen:
         raise DataError(
@@ -135,6 +136,19 @@ def _sequence(table: Table, roles: Roles, notes: list[str]) -> Roles:
     if left:
         notes.append(f"not used: {', '.join(left[:8])}{', …' if len(left) > 8 else ''}")
     return replace(roles, sequence=tuple(chosen))
+
+
+def _refuse_holes(table: Table, texts: list[str]) -> None:
+    """Refuse a column of numbers that a few words make text: without it steps would be missing."""
+    for name in texts:
+        column = table.frame[name]
+        bad = (pd.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy()
+        if 2 * bad.sum() < len(bad) and name.lower() not in ID_NAMES:
+            row = int(bad.argmax())
+            raise DataError(
+                f"{table.origin}: column {name!r} holds numbers, but {column.iloc[row]!r} at "
+                f"{table.at(row)}.\n  Mend it, or name the columns of the sequence: --column."
+            )
 
 
 def _of_rows(table: Table, roles: Roles) -> list[Any]:

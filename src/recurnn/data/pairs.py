@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from recurnn.data import pairs_archives
+from recurnn.data.labelled import check_there
 from recurnn.data.tables import parquet_frame
 from recurnn.data.text.decoding import PACKED, text_of
 from recurnn.errors import DataError, nearest
@@ -114,8 +115,7 @@ def read_rows(path: str | Path, *, header: bool | None = None, known: Sequence[s
         DataError: the file cannot be read, or is of another kind.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file.")
+    check_there(path)
     suffix = (Path(path.stem) if path.suffix.lower() in PACKED else path).suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recurnn.data.pairs_batches import IGNORED, TokenRows, before
+from recurnn.data.sequence_inputs import uneven
 from recurnn.errors import DataError, ShapeError
 
 Points = list[NDArray[np.float32]]
@@ -72,12 +73,15 @@ class PointTargets:
         return (self.conditions[index], points, steps), (points, steps)
 
 
-def as_points(y: Any, max_length: int | None = None) -> Points:
+def as_points(
+    y: Any, max_length: int | None = None, where: Callable[[int], str] = "y[{}]".format
+) -> Points:
     """Sequences of points in any accepted form, float32 [T_i, C].
 
     Args:
         y: an array [N, T, C], or a list of arrays [T_i, C].
         max_length: most points of a sequence; None for any.
+        where: from a number to what the sequence is called in errors.
 
     Raises:
         DataError: one is empty, too long, or holds what is no finite number.
@@ -88,25 +92,27 @@ def as_points(y: Any, max_length: int | None = None) -> Points:
         try:
             values = np.asarray([np.asarray(p) for p in row], dtype=np.float32)
         except (TypeError, ValueError) as error:
-            raise DataError(f"y[{i}] does not hold numbers.\n  {error}") from error
+            raise DataError(
+                f"{where(i)} does not hold numbers.\n  {uneven(row) or error}"
+            ) from error
         if values.ndim != 2 or not values.size:
             raise ShapeError(
-                f"y[{i}] is {list(values.shape)}; expected points [T, C], one or more of each."
+                f"{where(i)} is {list(values.shape)}; expected points [T, C], one or more of each."
             )
         if found and values.shape[1] != found[0].shape[1]:
             raise ShapeError(
-                f"y[{i}] does not fit the others.\n  Its points have C = {values.shape[1]}; those "
-                f"of y[0] have C = {found[0].shape[1]}."
+                f"{where(i)} does not fit the others.\n  Its points have C = {values.shape[1]}; "
+                f"those of {where(0)} have C = {found[0].shape[1]}."
             )
         if max_length is not None and len(values) > max_length:
             raise DataError(
-                f"y[{i}] is too long.\n  It has {len(values):,} points; max_length is "
+                f"{where(i)} is too long.\n  It has {len(values):,} points; max_length is "
                 f"{max_length:,}.\n  Leave it out, or raise max_length."
             )
         if not np.isfinite(values).all():
             at = int(np.argwhere(~np.isfinite(values))[0][0])
             raise DataError(
-                f"y[{i}] holds what is not a finite number.\n  Point {at} is "
+                f"{where(i)} holds what is not a finite number.\n  Point {at} is "
                 f"{values[at].tolist()}. Fill it, or leave the sequence out."
             )
         found.append(values)

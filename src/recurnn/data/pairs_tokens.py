@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, Self
 
 import numpy as np
@@ -101,9 +101,10 @@ def as_texts(source: Any, what: str) -> list[Text]:
     """
     if isinstance(source, pd.Series):
         source = source.to_numpy()
-    if isinstance(source, str | pd.DataFrame) or not hasattr(source, "__len__"):
+    wrong = isinstance(source, str | bytes | pd.DataFrame | Mapping | Set)
+    if wrong or not hasattr(source, "__len__"):
         raise DataError(
-            f"{what} is a {type(source).__name__}.\n"
+            f"{what} is of type {type(source).__name__}.\n"
             "  Expected a list of strings, or a list of lists of strings."
         )
     if not len(source):
@@ -144,6 +145,28 @@ def unit_of(texts: Sequence[Text], unit: str | None, what: str) -> str:
         return unit
     spaced = sum(" " in text.strip() for text in texts if isinstance(text, str))
     return "words" if spaced > _WORDY * len(texts) else "characters"
+
+
+def check_lengths(
+    texts: Sequence[Text], unit: str | None, most: int | None, where: Callable[[int], str]
+) -> None:
+    """Refuse a text of too many tokens; of byte pairs the model alone knows how many there are.
+
+    Args:
+        texts: all of them.
+        unit: as the user says.
+        most: tokens; None for any.
+        where: from a number to what the text is called in errors.
+    """
+    kind = unit_of(texts, unit, "unit")
+    if most is None or kind == "bpe":
+        return
+    for i, ids in enumerate(encoded(fit_unit(kind, texts), texts)):
+        if len(ids) > most:
+            raise DataError(
+                f"{where(i)} is too long.\n  It has {len(ids):,} tokens; max_length is {most:,}."
+                "\n  Leave it out, or raise max_length."
+            )
 
 
 def fit_unit(

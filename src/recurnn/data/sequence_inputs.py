@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -99,9 +99,9 @@ def _listed(source: Any) -> Any:
     elif hasattr(source, "__array__") and not hasattr(source, "__len__"):
         source = np.asarray(source)
     refuse_sparse(source, "The sequences are")
-    if isinstance(source, str) or not hasattr(source, "__len__"):
+    if isinstance(source, str | bytes | Mapping | Set) or not hasattr(source, "__len__"):
         raise DataError(
-            f"The sequences are a {type(source).__name__}.\n"
+            f"The sequences are of type {type(source).__name__}.\n"
             "  Expected an array [N, T] or [N, T, C], a frame, or a list of sequences."
         )
     if len(source) == 0:
@@ -165,7 +165,7 @@ def _numbers(source: Any, where: Callable[[int], str]) -> Numbers:
             values = np.asarray(x, dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise DataError(
-                f"{where(i)} does not hold numbers.\n  {error}\n"
+                f"{where(i)} does not hold numbers.\n  {uneven(x) or error}\n"
                 "  Expected [T] or [T, C], every step with the same channels."
             ) from error
         values = values[:, None] if values.ndim == 1 else values
@@ -189,6 +189,17 @@ def _numbers(source: Any, where: Callable[[int], str]) -> Numbers:
             )
         found.append(values)
     return found
+
+
+def uneven(x: Any) -> str | None:
+    """In words, the first step of a sequence that has not as many numbers as its first step."""
+    steps = [np.size(step) for step in x] if hasattr(x, "__len__") else []
+    t = next((t for t, size in enumerate(steps) if size != steps[0]), None)
+    return None if t is None else f"Step {t} has {_numbered(steps[t])}; step 0 has {steps[0]}."
+
+
+def _numbered(count: int) -> str:
+    return f"{count} number{'' if count == 1 else 's'}"
 
 
 def _channels(count: int) -> str:

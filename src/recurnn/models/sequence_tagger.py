@@ -160,6 +160,10 @@ class SequenceTagger(InspectedTagger, SequenceModel):
         return TaggerOptions(**self.get_params(deep=False))
 
     def _checked(self, y: Any, inputs: Any) -> NDArray[Any]:
+        if isinstance(y, str) or not hasattr(y, "__len__"):
+            raise DataError(
+                f"y is of type {type(y).__name__}.\n  Expected a list of tags for each sequence."
+            )
         if len(y) != len(inputs):
             raise ShapeError(
                 "X and y must have the same number of sequences.\n"

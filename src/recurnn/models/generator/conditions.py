@@ -102,6 +102,10 @@ def as_conditions(X: Any) -> NDArray[Any]:
             values = values.astype(np.float64)
         except (TypeError, ValueError) as error:
             raise DataError(f"X does not hold numbers.\n  {error}") from error
+    if not values.ndim:
+        raise DataError(
+            f"X is of type {type(X).__name__}.\n  Expected a list of classes, or numbers [N, F]."
+        )
     if values.ndim not in (1, 2) or not len(values):
         raise DataError(
             f"X is {list(values.shape)}; expected [N] classes, or [N, F] numbers, N of 1 or more."
