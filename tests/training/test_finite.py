@@ -157,6 +157,60 @@ def test_the_step_of_a_stream_is_named(where, network, what, k2):
     assert f"epoch 1, batch {window} of 4 (steps {begin} to {6 * window - 1} of the lanes)" in text
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_of_batches_that_are_accumulated_the_one_that_went_bad_is_named(number):
+    order = torch.randperm(8, generator=torch.Generator().manual_seed(0))  # of the first epoch
+    data = Pairs(bad=int(order[2 * number - 1]))
+    with pytest.raises(TrainingError) as caught:
+        fit(Net(), data, None, Plan(batch_size=2, accumulate=3, epochs=1))
+    text = str(caught.value)
+    assert "in epoch 1, batches 1 to 3 of 4, with adam" in text
+    assert f"is not finite: the input, first at step 3 of 5, in batch {number}.\n" in text
+
+
+def test_of_two_bad_batches_the_first_is_named_and_of_a_second_update_its_number():
+    order = torch.randperm(8, generator=torch.Generator().manual_seed(0))
+    data = Pairs(bad=int(order[7]))  # in batch 4 of 4
+    data.y[order[5]] = torch.inf  # in batch 3
+    with pytest.raises(TrainingError) as caught:
+        fit(Net(), data, None, Plan(batch_size=2, accumulate=2, epochs=1))
+    assert "batches 3 to 4 of 4, with" in str(caught.value)
+    assert "is not finite: the target, in batch 3.\n" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        ({"x_at": 22}, "the input, first at step 2 of lane 1, in batch 1."),
+        ({"huge_at": 29}, "the output of rnn (RNN), first at step 9 of the lanes, in batch 2."),
+        ({"y_at": 37}, "the target, first at step 17 of lane 1, in batch 3."),
+    ],
+)
+def test_of_accumulated_chunks_of_a_stream_the_first_bad_step_is_named(where, what):
+    plan = Plan(optimizer="sgd", learning_rate=1e-30, k1=6, accumulate=3, epochs=1)
+    with pytest.raises(TrainingError) as caught:
+        fit(Lanes(), lanes(**where), None, plan, name="Lanes")
+    text = str(caught.value)
+    assert f"The first that is not finite: {what}\n" in text
+    assert "epoch 1, batches 1 to 3 of 4 (steps 0 to 17 of the lanes)" in text
+
+
+def test_a_batch_that_chance_made_bad_is_found_again():
+    class Chance(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            made.append(float(torch.rand(())))
+            return super().forward(x) * (torch.inf if made[-1] == bad else 1)
+
+    made, bad = [], None
+    plan = Plan(batch_size=2, accumulate=3, epochs=1)
+    fit(Chance(), Pairs(), None, plan)
+    bad = made[1]  # what the second batch draws, and no other
+    made.clear()
+    with pytest.raises(TrainingError) as caught:
+        fit(Chance(), Pairs(), None, plan)
+    assert "is not finite: the output of Chance (Chance), in batch 2.\n" in str(caught.value)
+
+
 def test_a_bad_chunk_does_not_poison_the_state_that_is_carried():
     class Reader(nn.Module):
         def __init__(self) -> None:
@@ -189,6 +243,15 @@ def test_off_is_off():
             Plan(batch_size=8, epochs=1, non_finite="off", clip=None),
         )  # fmt: skip
     assert history.updates == 1
+
+
+def test_off_is_off_where_the_norm_is_measured_for_clipping_too():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plan = Plan(batch_size=8, epochs=1, non_finite="off", clip=1.0)
+        history = fit(net := Net(), Pairs(bad=6), None, plan)
+    assert history.epochs[-1].skipped == 0
+    assert not torch.isfinite(net.head.weight).any()
 
 
 def test_a_target_that_is_not_finite_is_named_and_the_advice_is_to_look_at_it():

@@ -57,3 +57,11 @@ def test_a_killed_worker_is_started_again_and_nothing_is_lost_or_counted_twice(j
     assert (tmp_path / "died.died").exists()
     assert same(found(tmp_path / "whole"), found(tmp_path / "died"))
     assert same(found(tmp_path / "died"), found(tmp_path / "died", 1))
+
+
+def test_what_went_bad_in_the_other_process_is_named_by_both(tmp_path):
+    run(2, "bad", tmp_path / "two")
+    texts = [(tmp_path / "two").with_suffix(f".{rank}").read_text() for rank in (0, 1)]
+    named = "is not finite: the input, first at step 9 of lane 2, in batch 2.\n"
+    assert named in texts[0]
+    assert texts[0] == texts[1]

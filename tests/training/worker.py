@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 import recurnn
 from recurnn.data import Sequences, Streams
-from recurnn.training import Plan, Run, Saves, Update, Watch, fit
+from recurnn.training import Plan, Run, Saves, TrainingError, Update, Watch, fit
 
 
 class Reader(nn.Module):
@@ -60,6 +61,17 @@ def tags_job():
     return Tagger(), data, data, plan
 
 
+def bad_job():
+    net, _, held, plan = stream_job()
+    x = torch.linspace(0, 1, 400)[:, None]
+    x[133 + 133 + 9] = torch.nan  # step 9 of lane 2, which is the other process's
+    plan = replace(plan, k2=None, accumulate=3)
+    return net, Streams(x[:-1], x[1:].nan_to_num(), batch_size=3), held, plan
+
+
+JOBS = {"stream": stream_job, "tags": tags_job, "bad": bad_job}
+
+
 class Die(Watch):
     """One of the workers dies once, in the midst of an epoch."""
 
@@ -76,24 +88,28 @@ class Die(Watch):
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("job", choices=["stream", "tags"])
+    parser.add_argument("job", choices=list(JOBS))
     parser.add_argument("out", type=Path)
     parser.add_argument("--saves", type=Path)
     parser.add_argument("--die", action="store_true")
     given = parser.parse_args()
-    net, train, held, plan = stream_job() if given.job == "stream" else tags_job()
+    net, train, held, plan = JOBS[given.job]()
     if os.environ.get("RANK") == "1":  # the main process's weights are the ones that count
         nn.init.zeros_(net.head.weight)
-    history = fit(
-        net, train, held, plan,
-        watch=Die(given.out.with_suffix(".died")) if given.die else None,
-        metrics=["accuracy"] if given.job == "tags" else (),
-        saves=Saves(given.saves, every=4) if given.saves else None,
-    )  # fmt: skip
+    rank = os.environ.get("RANK", "0")
+    try:
+        history = fit(
+            net, train, held, plan,
+            watch=Die(given.out.with_suffix(".died")) if given.die else None,
+            metrics=["accuracy"] if given.job == "tags" else (),
+            saves=Saves(given.saves, every=4) if given.saves else None,
+        )  # fmt: skip
+    except TrainingError as error:
+        given.out.with_suffix(f".{rank}").write_text(str(error))
+        return
     told = {k: v.contiguous() for k, v in net.state_dict().items()}
     told["losses"] = torch.tensor([e.loss for e in history.epochs], dtype=torch.float64)
     told["validation"] = torch.tensor([e.validation_loss for e in history.epochs])
-    rank = os.environ.get("RANK", "0")
     save_file(told, given.out.with_suffix(f".{rank}"))
 
 

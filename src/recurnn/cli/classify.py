@@ -118,6 +118,7 @@ def train(
     seed: o.Seed = None,
     checkpoints: o.Checkpoints = None,
     resume: o.Resume = False,
+    log: o.Log = None,
     out: o.Out = Path("classifier"),
     overwrite: o.Overwrite = False,
 ) -> None:
@@ -127,6 +128,7 @@ def train(
     if threshold is not None and threshold.replace(".", "", 1).isdigit():
         settings["threshold"] = float(threshold)
     saves = o.saves(checkpoints, resume=resume)
+    logs = o.logs(log, replace=overwrite or resume)
     SequenceClassifier(**settings)  # bad options are told before anything is read
     check_free(out, overwrite=overwrite)
     console = Console(highlight=False, quiet=not is_main())
@@ -147,7 +149,7 @@ def train(
         as_inputs(part.sequences, tokens=tokens, max_length=max_length, where=part.where)
     model.fit(
         fitting.sequences, fitting.labels,
-        watch=Announced(console, model, [*notes, note], "sequences"), saves=saves,
+        watch=[Announced(console, model, [*notes, note], "sequences"), *logs], saves=saves,
     )  # fmt: skip
     if not is_main():
         return

@@ -57,6 +57,7 @@ def forecast(
     preset: o.Preset = None,
     checkpoints: o.Checkpoints = None,
     resume: o.Resume = False,
+    log: o.Log = None,
     out: o.Out = Path("forecast"),
     overwrite: o.Overwrite = False,
 ) -> None:
@@ -68,6 +69,7 @@ def forecast(
     settings.pop("first", None)
     model = Forecaster(**settings)
     saves = o.saves(checkpoints, resume=resume)
+    logs = o.logs(log, replace=overwrite or resume)
     check_free(out, overwrite=overwrite)
     console = Console(highlight=False)
     if data is None:
@@ -78,7 +80,7 @@ def forecast(
         time=time,
         unique_id=unique_id,
         first=first,
-        watch=Announced(console, model, lambda: model.notes),
+        watch=[Announced(console, model, lambda: model.notes), *logs],
         saves=saves,
     )
     if not is_main():

@@ -85,6 +85,7 @@ def train(
     seed: options.Seed = None,
     checkpoints: options.Checkpoints = None,
     resume: options.Resume = False,
+    log: options.Log = None,
     temperature: Temperature = None,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("generator"),
     overwrite: o.Overwrite = False,
@@ -93,6 +94,7 @@ def train(
     model = SequenceGenerator(target=unit, **o.settings(locals(), (*o.TRAINING, *_OWN)))
     o.check_test(test)
     kept = options.saves(checkpoints, resume=resume)
+    logs = options.logs(log, replace=overwrite or resume)
     check_free(out, overwrite=overwrite)
     console = Console(highlight=False)
     x, y, columns, note, at = read_sequences(data, None, condition, target, header)
@@ -108,7 +110,7 @@ def train(
     what = "points" if are_points(y) else "tokens"
     model.fit(
         [x[i] for i in first], [y[i] for i in first],
-        watch=Announced(console, model, unit=what), saves=kept,
+        watch=[Announced(console, model, unit=what), *logs], saves=kept,
     )  # fmt: skip
     if not is_main():
         return

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from recurnn.cli.outputs import check_new
 from recurnn.errors import ConfigError, one_of
-from recurnn.training import Saves
+from recurnn.training import LogFile, Saves, TensorBoard, Watch
 
 
 def option(panel: str, help: str, *names: str) -> Any:
@@ -77,6 +78,11 @@ Resume = Annotated[
     bool, option(_FIT, "Go on from the newest checkpoint, if there is one.", "--resume")
 ]
 
+Log = Annotated[
+    Path | None,
+    option(_FIT, "File of a log, .csv or .jsonl, a row an epoch; or a folder for TensorBoard."),
+]
+
 Out = Annotated[Path, typer.Option(help="Folder to write.", rich_help_panel=_OUT)]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the model there.", rich_help_panel=_OUT)
@@ -125,6 +131,32 @@ def saves(checkpoints: Path | None, *, resume: bool, every: int | None = None) -
             raise ConfigError("--resume needs to know from where: give --checkpoints FOLDER too.")
         return None
     return Saves(checkpoints, every=every, resume=resume)
+
+
+def logs(log: Path | None, *, replace: bool, run: str | None = None) -> list[Watch]:
+    """Who writes the log of a training, if one is wanted.
+
+    Args:
+        log: the file, or without a suffix the folder for TensorBoard.
+        replace: whether a file that is there may be written over, or gone on with.
+        run: which of several trainings it is: then part of the name.
+
+    Raises:
+        ConfigError: the log is of no kind that is known, or TensorBoard is not installed.
+        DataError: the file exists.
+    """
+    if log is None:
+        return []
+    if log.is_dir() or not log.suffix:
+        return [TensorBoard(log if run is None else log / run)]
+    if log.suffix not in LogFile.KINDS:
+        raise ConfigError(
+            f"--log is {str(log)!r}; expected a file that ends in {' or '.join(LogFile.KINDS)}, or "
+            "a folder for TensorBoard, without such an ending."
+        )
+    log = log if run is None else log.with_stem(f"{log.stem}-{run}")
+    check_new(log, overwrite=replace)
+    return [LogFile(log)]
 
 
 def sizes(text: str) -> int | tuple[int, ...]:

@@ -92,6 +92,7 @@ def train(
     seed: o.Seed = None,
     checkpoints: o.Checkpoints = None,
     resume: o.Resume = False,
+    log: o.Log = None,
     out: o.Out = Path("tagger"),
     overwrite: o.Overwrite = False,
 ) -> None:
@@ -100,6 +101,7 @@ def train(
     settings = o.settings(None, given) | {k: v for k, v in given.items() if k == "scale"}
     model = SequenceTagger(**settings)
     saves = o.saves(checkpoints, resume=resume)
+    logs = o.logs(log, replace=overwrite or resume)
     check_free(out, overwrite=overwrite)
     console = Console(highlight=False, quiet=not is_main())
     found = read_tagged(data, _roles({}, label, column, id, step, header))
@@ -113,7 +115,7 @@ def train(
     new = _unseen(fitting, tested)
     model.fit(
         fitting.sequences, fitting.labels,
-        watch=Announced(console, model, [*found.notes, note, *new], "sequences"),
+        watch=[Announced(console, model, [*found.notes, note, *new], "sequences"), *logs],
         saves=saves,
     )  # fmt: skip
     if not is_main():

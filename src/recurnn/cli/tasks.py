@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -13,16 +13,20 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from recurnn.cli import options
 from recurnn.cli.progress import TaskProgress
 from recurnn.data.tasks import TASKS, Task, task_of
 from recurnn.errors import ConfigError, one_of
 from recurnn.models.long_lag import Learned, learn_task
 from recurnn.models.long_lag_aims import AIMS, Aim, mean_sequences
 from recurnn.models.long_lag_settings import Settings, settings_of
+from recurnn.training import Watch
 
 ALL = "all"
 USUAL = ("lstm", "gru", "elman")
 _WIDTH = 104  # of the benchmark's table
+Logs = Mapping[tuple[str, int], Sequence[Watch]]
+"""Who writes the logs, by cell and seed."""
 
 
 def _option(help: str, *names: str) -> Any:
@@ -51,6 +55,8 @@ def tasks(
     start: Annotated[
         str | None, _option("Of the weights: chrono (as the task wants) or cell (as usual).")
     ] = None,
+    log: options.Log = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the logs there.")] = False,
 ) -> None:
     """Train cells on a long-lag problem: what they learn, and after how many sequences."""
     if seeds < 1:
@@ -66,7 +72,7 @@ def tasks(
             "recurnn tasks NAME trains cells on one of them; recurnn tasks all, a selection."
         )
     elif name == ALL:
-        if length is not None or cell or changed or seeds != 1:
+        if length is not None or cell or changed or seeds != 1 or log is not None:
             raise ConfigError(
                 "tasks all: the benchmark has tasks, cells and settings of its own.\n"
                 "  Leave the options out, or name a task."
@@ -75,7 +81,16 @@ def tasks(
     else:
         if name not in TASKS:
             raise one_of("task", name, [*TASKS, ALL])
-        one_task(task_of(name, length), [*(cell or []), *(more or [])] or USUAL, seeds, changed)
+        task, cells = task_of(name, length), [*(cell or []), *(more or [])] or USUAL
+        several = len(cells) * seeds > 1
+        logs = {
+            (one, seed): options.logs(
+                log, replace=overwrite, run=f"{one}-{seed}" if several else None
+            )
+            for one in cells
+            for seed in range(seeds)
+        }
+        one_task(task, cells, seeds, changed, logs)
 
 
 def listed() -> Table:
@@ -89,7 +104,9 @@ def listed() -> Table:
     return table
 
 
-def one_task(task: Task, cells: Sequence[str], seeds: int, changed: dict[str, Any]) -> None:
+def one_task(
+    task: Task, cells: Sequence[str], seeds: int, changed: dict[str, Any], logs: Logs
+) -> None:
     """Train cells on one task, and print a line for each."""
     settings = {cell: replace(settings_of(task, cell), **changed) for cell in cells}
     console = Console()
@@ -97,7 +114,7 @@ def one_task(task: Task, cells: Sequence[str], seeds: int, changed: dict[str, An
         "cell", "weights", "solved", "sequences", "most", task.score_is, "on others", "s", left=(0,)
     )
     for cell, chosen in settings.items():
-        runs = _runs(task, cell, seeds, chosen)
+        runs = _runs(task, cell, seeds, chosen, logs)
         table.add_row(
             cell, f"{runs[0].weights:,}", *_solved(runs), _mean(task, runs, "score"),
             _mean(task, runs, "fresh"), _seconds(runs),
@@ -117,7 +134,7 @@ def benchmark() -> None:
     began = time.perf_counter()
     for aim in AIMS:
         task = aim.of()
-        runs = _runs(task, aim.cell, aim.seeds, settings_of(task, aim.cell))
+        runs = _runs(task, aim.cell, aim.seeds, settings_of(task, aim.cell), {})
         table.add_row(
             task.name, str(task.length or "–"), aim.cell, *_solved(runs),
             _mean(task, runs, "score"), _seconds(runs), str(aim), _verdict(aim, runs),
@@ -151,13 +168,13 @@ def _verdict(aim: Aim, runs: Sequence[Learned]) -> str:
     return "" if met is None else "met" if met else "missed"
 
 
-def _runs(task: Task, cell: str, seeds: int, settings: Settings) -> list[Learned]:
+def _runs(task: Task, cell: str, seeds: int, settings: Settings, logs: Logs) -> list[Learned]:
     """A network for each seed, each with a line when it is done; Ctrl-C ends with that one."""
     runs: list[Learned] = []
     console = Console(stderr=True)
     for seed in range(seeds):
-        watch = TaskProgress(console, task)
-        run = learn_task(task, cell, seed=seed, settings=settings, watch=[watch])
+        watch = [TaskProgress(console, task), *logs.get((cell, seed), ())]
+        run = learn_task(task, cell, seed=seed, settings=settings, watch=watch)
         runs.append(run)
         how = (
             "interrupted" if run.interrupted else "diverged" if run.diverged

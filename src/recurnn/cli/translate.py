@@ -92,6 +92,7 @@ def train(
     seed: options.Seed = None,
     checkpoints: options.Checkpoints = None,
     resume: options.Resume = False,
+    log: options.Log = None,
     beam: Beam = None,
     length_penalty: LengthPenalty = None,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("translation"),
@@ -104,6 +105,7 @@ def train(
     model = Seq2Seq(source=source_unit, target=target_unit, **settings)
     o.check_test(test)
     kept = options.saves(checkpoints, resume=resume)
+    logs = options.logs(log, replace=overwrite or resume)
     check_free(out, overwrite=overwrite)
     console = Console(highlight=False)
     sources, targets, columns, note, at = read_pairs(data, None, source, target, header)
@@ -114,7 +116,7 @@ def train(
     console.print(f"- {len(first):,} pairs to train on, {len(second):,} to test on")
     model.fit(
         [sources[i] for i in first], [targets[i] for i in first],
-        watch=Announced(console, model, unit="tokens"), saves=kept,
+        watch=[Announced(console, model, unit="tokens"), *logs], saves=kept,
     )  # fmt: skip
     if not is_main():
         return

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from recurnn.data.rows import Array, FileRows, at_of, chosen, drop, not_numbers
+from recurnn.data.rows import Array, FileRows, at_of, chosen, drop, not_numbers, trim
 from recurnn.errors import DataError
 
 AT_ONCE = 1 << 18  # bytes that are decoded at once
+KEPT = 1 << 20  # bytes that are decoded before what they took is given back to the system
 
 
 class _Columns(FileRows):
@@ -37,6 +38,7 @@ class _Columns(FileRows):
             kinds.append(dtype)
         shape = (N,) if isinstance(columns, str) else (N, len(wanted))
         super().__init__(path, shape, np.result_type(*kinds), wanted, missing)
+        self._decoded = 0
 
     def numbers(self, column: Any, name: str) -> Array:
         """A column of Arrow as numbers, in place where that can be."""
@@ -56,6 +58,20 @@ class _Columns(FileRows):
         else:
             for k, column in enumerate(columns):
                 into[:, k] = column
+
+    def decoded(self, columns: Sequence[Array]) -> None:
+        """Count what was decoded, and now and then give what is free again back to the system.
+
+        Every lane decodes in turn, and what it frees lies between what the others hold: malloc
+        and Arrow's pool would keep it, and the more of it the longer the file.
+        """
+        self._decoded += sum(column.nbytes for column in columns)
+        if self._decoded >= KEPT:
+            import pyarrow as pa
+
+            self._decoded = 0
+            pa.default_memory_pool().release_unused()
+            trim()
 
 
 class ArrowRows(_Columns):
@@ -107,8 +123,10 @@ class ArrowRows(_Columns):
             self._batches[k] = [self.numbers(batch.column(name), name) for name in self.names]
             while len(self._batches) > self.readers + 1:
                 self._batches.popitem(last=False)
-            if not self._in_place(self._batches[k][0]):  # it was decompressed, from the map
-                drop(self._map, self._base, self._base, self._base + len(self._map))
+            # What the system maps around a column's end is of no use and in no slice; and what
+            # was decompressed is not needed in the map.
+            drop(self._map, self._base, self._base, self._base + len(self._map))
+            self.decoded(self._batches[k])
         self._batches.move_to_end(k)
         return self._batches[k]
 
@@ -156,31 +174,39 @@ class ParquetRows(_Columns):
         """The steps from start to stop."""
         if start == stop:
             return np.empty((0, *self.shape[1:]), self.dtype)
-        cursor = next((c for c in self._cursors if c.begin <= start <= c.begin + 1), None)
+        cursor = next((c for c in self._cursors if c.next - 1 <= start <= c.next), None)
         if cursor is None:
             group = int(np.searchsorted(self._begins, start, side="right")) - 1
-            cursor = _Cursor(self._from(group), int(self._begins[group]), self._empty())
+            cursor = _Cursor(self._from(group), int(self._begins[group]))
             cursor.skip(start)
         else:
             self._cursors.remove(cursor)
         self._cursors.append(cursor)
         del self._cursors[: -self.readers]
-        return cursor.read(start, stop)
-
-    def _empty(self) -> Array:
-        return np.empty((0, *self.shape[1:]), self.dtype)
+        return cursor.read(start, np.empty((stop - start, *self.shape[1:]), self.dtype))
 
     def _from(self, group: int) -> Iterator[Array]:
-        """The rows from the beginning of a row group on, some at a time."""
+        """The rows from the beginning of a row group on, some at a time, in the same memory."""
         width = max(len(self.names), 1) * self.dtype.itemsize
+        size = max(AT_ONCE // width, 1024)
         groups = list(range(group, len(self._begins) - 1))
+        held = np.empty((size, *self.shape[1:]), self.dtype)
         with self._as_data_error():
-            for batch in self._open(self.path).iter_batches(
-                max(AT_ONCE // width, 1024), groups, self.names, use_threads=False
-            ):
-                found = np.empty((batch.num_rows, *self.shape[1:]), self.dtype)
-                self.put(found, [self.numbers(batch.column(name), name) for name in self.names])
-                yield found
+            batches = self._open(self.path).iter_batches(
+                size, groups, self.names, use_threads=False
+            )
+            while (count := self._decode(batches, held)) > 0:
+                yield held[:count]
+
+    def _decode(self, batches: Iterator[Any], into: Array) -> int:
+        """Write the next rows; how many there are. Of the decoded columns nothing is left."""
+        for batch in batches:
+            if batch.num_rows:
+                columns = [self.numbers(batch.column(name), name) for name in self.names]
+                self.put(into[: batch.num_rows], columns)
+                self.decoded(columns)
+                return int(batch.num_rows)
+        return 0
 
     @contextlib.contextmanager
     def _as_data_error(self) -> Iterator[None]:
@@ -194,36 +220,44 @@ class ParquetRows(_Columns):
 class _Cursor:
     """A place in a file from which rows are read in order.
 
+    Args:
+        pieces: the rows, some at a time; a piece may be written over when the next is asked for.
+        at: number of the first of them.
+
     Attributes:
-        begin: the first row that is still held, the last that was read; the next to be read is
-            this one or the one after.
-        end: the row after the last one that is held.
+        next: the row after the last one that was read; the next to be read is this one or, for
+            targets overlap, the one before.
     """
 
-    def __init__(self, batches: Iterator[Array], at: int, empty: Array) -> None:
-        self._batches, self._held = batches, empty
-        self.begin = self.end = at
+    def __init__(self, pieces: Iterator[Array], at: int) -> None:
+        self._pieces, self._piece = pieces, next(pieces)
+        self._begin = self.next = at
+        self._last: Array = self._piece[:0]
+
+    @property
+    def _end(self) -> int:
+        return self._begin + len(self._piece)
+
+    def _go_on(self) -> None:
+        self._begin, self._piece = self._end, next(self._pieces)
 
     def skip(self, to: int) -> None:
-        """Go on to a row, and hold none before it."""
-        while self.end < to:
-            self._held = next(self._batches)
-            self.begin, self.end = self.end, self.end + len(self._held)
-        self._forget(to)
+        """Go on to a row."""
+        while self._end <= to:
+            self._go_on()
+        self.next = to
 
-    def _forget(self, before: int) -> None:
-        self._held, self.begin = self._held[before - self.begin :], before
-
-    def read(self, start: int, stop: int) -> Array:
-        """The rows from start to stop; the last of them is held, for targets overlap."""
-        self._forget(start)
-        parts = [self._held]
-        while self.end < stop:
-            parts.append(next(self._batches))
-            self.end += len(parts[-1])
-        held = np.concatenate(parts) if len(parts) > 1 else self._held
-        found = held[: stop - start].copy()
-        self._held, self.begin = parts[-1][len(parts[-1]) - (self.end - stop) - 1 :], stop - 1
+    def read(self, start: int, found: Array) -> Array:
+        """Write the rows from start on, as many as there is room for."""
+        at, stop = self.next, start + len(found)
+        found[: at - start] = self._last
+        while at < stop:
+            if at == self._end:
+                self._go_on()
+            upto = min(stop, self._end)
+            found[at - start : upto - start] = self._piece[at - self._begin : upto - self._begin]
+            at = upto
+        self.next, self._last = stop, found[-1:].copy()
         return found
 
 

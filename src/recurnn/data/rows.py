@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -204,3 +206,9 @@ def drop(mapped: mmap.mmap, base: int, begin: int, end: int) -> None:
     if last > first and hasattr(mmap, "MADV_DONTNEED"):
         first = max(first - AROUND, 0)
         mapped.madvise(mmap.MADV_DONTNEED, first * mmap.PAGESIZE, (last - first) * mmap.PAGESIZE)
+
+
+def trim() -> None:
+    """Give what malloc holds of freed memory back to the system, where its library can (glibc)."""
+    if os.name == "posix" and (give := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        give(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import torch
 
@@ -20,7 +21,7 @@ from recurnn.models.forecast_network import ForecastNetwork
 from recurnn.models.forecast_options import ForecastOptions
 from recurnn.models.options import NAMES
 from recurnn.models.preparation import Prepared
-from recurnn.training import History, Saves, Watch, fit
+from recurnn.training import History, LogFile, Saves, TensorBoard, Watch, fit
 
 
 def network(options: ForecastOptions, *, features: int, columns: int) -> ForecastNetwork:
@@ -49,7 +50,7 @@ def network(options: ForecastOptions, *, features: int, columns: int) -> Forecas
 
 
 def train(
-    prepared: Prepared, watch: Watch | None = None, saves: Saves | None = None
+    prepared: Prepared, watch: Watch | Sequence[Watch] | None = None, saves: Saves | None = None
 ) -> tuple[ForecastNetwork, History]:
     """Train the recurrent network; its linear skip begins at least squares."""
     began = time.perf_counter()
@@ -68,7 +69,10 @@ def train(
 
 
 def compare(
-    prepared: Prepared, module: ForecastNetwork, history: History, watch: Watch | None = None
+    prepared: Prepared,
+    module: ForecastNetwork,
+    history: History,
+    watch: Watch | Sequence[Watch] | None = None,
 ) -> list[Row]:
     """Train the baselines and score all models on the test part, the lowest MSE first.
 
@@ -85,12 +89,17 @@ def compare(
     linear = LinearAutoregression(columns).fit(prepared.train, prepared.validation)
     rows.append(_row(prepared, LINEAR, linear, time.perf_counter() - began))
     if not history.interrupted:
-        mlp, seconds = train_mlp(prepared, watch)
+        watches = [watch] if isinstance(watch, Watch) else watch or ()
+        # A log is of the network alone: a second run would begin the file anew.
+        others = [w for w in watches if not isinstance(w, (LogFile, TensorBoard))]
+        mlp, seconds = train_mlp(prepared, others)
         rows.append(_row(prepared, MLP, NetworkPredictor(mlp), seconds))
     return sorted(rows, key=lambda row: row.mse)
 
 
-def train_mlp(prepared: Prepared, watch: Watch | None = None) -> tuple[WindowMLP, float]:
+def train_mlp(
+    prepared: Prepared, watch: Watch | Sequence[Watch] | None = None
+) -> tuple[WindowMLP, float]:
     """Train the window MLP by the network's own plan; also the seconds it took."""
     o = prepared.options
     context, horizon = o.window

@@ -146,7 +146,7 @@ class Forecaster:
         unique_id: str | None = None,
         first: int | None = None,
         baselines: bool = True,
-        watch: Watch | None = None,
+        watch: Watch | Sequence[Watch] | None = None,
         saves: Saves | None = None,
     ) -> Forecaster:
         """Train the network, and the baselines beside it.

@@ -207,7 +207,7 @@ class SequenceClassifier(ClassifierMixin, Inspected, SequenceModel):  # type: ig
 
     def _train(
         self, network: Any, inputs: Any, y: NDArray[Any], parts: tuple[list[int], list[int]],
-        watch: Watch | None, saves: Saves | None,
+        watch: Watch | Sequence[Watch] | None, saves: Saves | None,
     ) -> None:  # fmt: skip
         wanted = self._options().threshold
         if wanted is not None and len(self.classes_) != 2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -41,7 +41,12 @@ class SequenceModel(SequenceTarget, Estimator):
     _vocabulary: Vocabulary | None = None
 
     def fit(
-        self, X: Any, y: Any, *, watch: Watch | None = None, saves: Saves | None = None
+        self,
+        X: Any,
+        y: Any,
+        *,
+        watch: Watch | Sequence[Watch] | None = None,
+        saves: Saves | None = None,
     ) -> Self:
         """Train from the start.
 
@@ -80,7 +85,12 @@ class SequenceModel(SequenceTarget, Estimator):
         return self
 
     def partial_fit(
-        self, X: Any, y: Any, *, watch: Watch | None = None, saves: Saves | None = None
+        self,
+        X: Any,
+        y: Any,
+        *,
+        watch: Watch | Sequence[Watch] | None = None,
+        saves: Saves | None = None,
     ) -> Self:
         """Train the network that there is further, also one that was loaded.
 
@@ -209,7 +219,7 @@ class SequenceModel(SequenceTarget, Estimator):
         inputs: Inputs,
         y: NDArray[Any],
         parts: tuple[list[int], list[int]],
-        watch: Watch | None,
+        watch: Watch | Sequence[Watch] | None,
         saves: Saves | None,
     ) -> None:
         o = self._options()

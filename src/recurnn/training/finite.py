@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,16 +17,55 @@ from recurnn.training.feeds import Batch
 
 GIVEN = ("the input", "the target", "the weight")
 """How `first_bad` begins where the fault lies in what training was given."""
+SUMMED = "the gradient, summed over the batch, though that of each weight is finite"
+"""What is left where `first_bad` finds nothing."""
 
 
 class NonFiniteWarning(UserWarning):
     """An update was left out, because the loss or the gradient was not finite."""
 
 
+@dataclass(frozen=True)
+class Computed:
+    """What a batch was computed from, to compute it again.
+
+    Attributes:
+        batch: the batch.
+        state: of a stream, what was carried to it.
+        random: state of the random generator.
+    """
+
+    batch: Batch
+    state: Any
+    random: Tensor
+
+
+def first_of(
+    module: nn.Module, computed: Sequence[Computed], run: Callable[[Batch, Any], Tensor]
+) -> tuple[int, str] | None:
+    """The first of the batches of an update that has something not finite, and what that is.
+
+    Args:
+        module: the network.
+        computed: the batches, in the order in which they were computed.
+        run: computes the loss of a batch and the state that was carried to it.
+
+    Returns:
+        The number of the batch among them, from 0, and what `first_bad` says of it; None where
+        each by itself is finite.
+    """
+    for number, one in enumerate(computed):
+        again = partial(run, one.batch, one.state)
+        found = first_bad(module, one.batch, again, one.random)
+        if found is not None:
+            return number, found
+    return None
+
+
 def first_bad(
     module: nn.Module, batch: Batch, run: Callable[[], Tensor], random: Tensor | None = None
-) -> str:
-    """Run a batch again and say what is not finite, the earliest first.
+) -> str | None:
+    """Run a batch again and say what is not finite, the earliest first; None if nothing is.
 
     Looks at the inputs, the target, the weights, what each layer says in the order in which they
     are run, the loss, and the gradient of each weight, the last layer's first: the gradient flows
@@ -129,10 +170,10 @@ def _first_step(values: Tensor) -> int:
     return int(torch.nonzero(bad_steps)[0])
 
 
-def _first_bad_gradient(module: nn.Module, loss: Tensor) -> str:
+def _first_bad_gradient(module: nn.Module, loss: Tensor) -> str | None:
     weights = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
     found = torch.autograd.grad(loss, [p for _, p in weights], allow_unused=True)
     for (name, _), gradient in reversed(list(zip(weights, found, strict=True))):
         if gradient is not None and bad(gradient):
             return f"the gradient of {name}, though the loss is finite"
-    return "the gradient, summed over the batch, though that of each weight is finite"
+    return None

@@ -29,6 +29,8 @@ class LogFile(Watch):
         ConfigError: the file is of neither kind.
     """
 
+    KINDS = rows.KINDS
+
     def __init__(self, path: str | Path, *, every: int | None = None) -> None:
         self.path, self.every = rows.checked(path), every
         self._file: IO[str] | None = None

@@ -12,7 +12,7 @@ from typing import Any
 
 from recurnn.errors import ConfigError
 
-_KINDS = (".csv", ".jsonl")
+KINDS = (".csv", ".jsonl")
 
 
 def checked(path: str | Path) -> Path:
@@ -22,7 +22,7 @@ def checked(path: str | Path) -> Path:
         ConfigError: it is of neither kind.
     """
     path = Path(path)
-    if path.suffix not in _KINDS:
+    if path.suffix not in KINDS:
         raise ConfigError(f"The log is {path.name!r}; expected a name that ends in .csv or .jsonl.")
     return path
 

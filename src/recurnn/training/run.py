@@ -117,13 +117,16 @@ class Run:
         """Train on the next batches, as many as are accumulated, and change the weights once."""
         self._set_learning_rate()
         self.optimizer.zero_grad(set_to_none=True)
-        before, random = self.state, torch.get_rng_state()
+        looking, before = self.plan.non_finite != "off", self.state
+        computed: list[finite.Computed] = []
         buffers = [b.clone() for b in self._buffers] if self.plan.non_finite == "warn" else []
         total, count = 0.0, 0.0
         for item in items:
             batch = self.feed.batch(item, self.processes.rank, self.processes.count)
             batch = batch.to(self.processes.device)
-            outcome = self._forward(batch)
+            if looking:
+                computed.append(finite.Computed(batch, self.state, torch.get_rng_state()))
+            outcome = self._forward(batch, self.state)
             self._backward(outcome, batch)
             self.state = outcome.state
             weight = outcome.count if batch.count else 0.0
@@ -138,13 +141,13 @@ class Run:
             watch.gradients(self)
         norm, clipped = self.clipper()
         loss = total / max(count, 1.0)
-        good = norm is None or (math.isfinite(norm) and math.isfinite(loss))
+        good = not looking or (norm is not None and math.isfinite(norm) and math.isfinite(loss))
         if good:
             self.optimizer.step()
             if self.average is not None:
                 self.average.add()
         else:
-            self._not_finite(loss, batch, before, random)
+            self._not_finite(loss, computed)
             self.state = before
             for buffer, value in zip(self._buffers, buffers, strict=True):
                 buffer.copy_(value)
@@ -233,9 +236,9 @@ class Run:
         self.lowest = value
         return True
 
-    def _forward(self, batch: Batch) -> Outcome:
+    def _forward(self, batch: Batch, state: Any) -> Outcome:
         with self.processes.autocast():
-            return self.objective(self.module, batch, self.state)
+            return self.objective(self.module, batch, state)
 
     def _backward(self, outcome: Outcome, batch: Batch) -> None:
         loss = outcome.loss
@@ -256,27 +259,29 @@ class Run:
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
 
-    def _not_finite(self, loss: float, batch: Batch, state: Any, random: Tensor) -> None:
+    def _not_finite(self, loss: float, computed: Sequence[finite.Computed]) -> None:
         """Say what went bad first; raise, if that was asked for."""
-        plan = self.plan
-
-        def again() -> Tensor:
-            with self.processes.autocast():
-                return self.objective(self.module, batch, state).loss
-
-        what = finite.first_bad(self.module, batch, again, random)
+        plan, before = self.plan, self.batch - len(computed)
+        mine = finite.first_of(self.module, computed, lambda b, s: self._forward(b, s).loss)
+        # Of several processes each looked at its own part of every batch.
+        found = [one for one in self.processes.gathered(mine) if one is not None]
+        number, what = min(found, key=lambda one: one[0]) if found else (None, finite.SUMMED)
+        batches = f"batch {self.batch}"
+        if len(computed) > 1:
+            batches = f"batches {before + 1} to {self.batch}"
+            what += "" if number is None else f", in batch {before + number + 1}"
         rate = plan.learning_rate
         clip = "" if plan.clipping().kinds else ", or clip the gradient (clip=1.0)"
-        steps = ""
-        if batch.streamed:
-            last = batch.begin + len(batch.reset) - 1
-            steps = f" (steps {batch.begin} to {last} of the lanes)"
+        steps, first, last = "", computed[0].batch, computed[-1].batch
+        if first.streamed:
+            end = last.begin + len(last.reset) - 1
+            steps = f" (steps {first.begin} to {end} of the lanes)"
         kind = "the loss is no longer a number" if not math.isfinite(loss) else (
             "the gradient is no longer finite"
         )  # fmt: skip
         text = (
             f"{self.name}: {kind}.\n"
-            f"  The loss was {loss:.6g} in epoch {self.epoch}, batch {self.batch} of "
+            f"  The loss was {loss:.6g} in epoch {self.epoch}, {batches} of "
             f"{self.batches}{steps}, with {_named(plan)} and learning rate {rate:g}.\n"
             f"  The first that is not finite: {what}.\n"
         )
@@ -287,7 +292,8 @@ class Run:
                 f"{text}  Try a smaller learning rate (learning_rate={rate / 10:g}){clip}; check "
                 "that the data are scaled."
             )
-        finite.warn(f"{text}  This update is left out, and training goes on.")
+        if self.processes.is_main:
+            finite.warn(f"{text}  This update is left out, and training goes on.")
 
     def _not_validated(self, loss: float) -> None:
         """Say that an epoch cannot be judged; raise, if that was asked for."""

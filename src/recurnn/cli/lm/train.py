@@ -73,6 +73,7 @@ def train(
     checkpoints: o.Checkpoints = None,
     every: o.Every = None,
     resume: o.Resume = False,
+    log: options.Log = None,
 ) -> None:
     """Train a recurrent network on text, and compare it with n-grams on held-out text."""
     given = {k: v for k, v in locals().items() if k in o.OF_THE_MODEL and v is not None}
@@ -87,10 +88,11 @@ def train(
         check_free(out, overwrite=overwrite)
     console = Console(highlight=False, quiet=not main)
     saves = options.saves(checkpoints, every=every, resume=resume)
+    logs = options.logs(log, replace=overwrite or resume)
     model.fit(
         text or None,
         **o.reading(column, header, join, documents),
-        watch=LanguageProgress(console, model, prompt),
+        watch=[LanguageProgress(console, model, prompt), *logs],
         saves=saves,
     )
     if model.comparison:
