@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import recurnn
+from recurnn.cells import CELLS
 from recurnn.cli.options import settings
 from recurnn.errors import ConfigError, DataError, ModelFolderError, RecurnnError
 from recurnn.models import NotFittedError
@@ -47,7 +48,7 @@ def message(kind: type[RecurnnError], call, *args, **options) -> str:
     ("options", "text"),
     [
         ({"cell": "lsmt"},
-         "cell: there is no 'lsmt'.\n  Known: lstm, gru, elman. Did you mean 'lstm'?"),
+         f"cell: there is no 'lsmt'.\n  Known: {', '.join(CELLS)}. Did you mean 'lstm'?"),
         ({"skip": "Nope"},
          "skip: there is no 'Nope'.\n  Known: linear, None. Did you mean 'None'?"),
         ({"horizon": 0}, "horizon is 0; expected a whole number of at least 1."),

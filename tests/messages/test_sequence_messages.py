@@ -9,6 +9,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import recurnn
+from recurnn.cells import CELLS
 from recurnn.errors import ConfigError, DataError, ModelFolderError, RecurnnError, ShapeError
 from recurnn.models import NotFittedError
 
@@ -39,7 +40,7 @@ def message(kind: type[RecurnnError], call, *args, **options) -> str:
         ({"pooling": "maxx"}, "pooling: there is no 'maxx'.\n  Known: None, last, mean, max, "
                               "attention, flat. Did you mean 'max'?"),
         ({"cell": "lsmt"},
-         "cell: there is no 'lsmt'.\n  Known: lstm, gru, elman. Did you mean 'lstm'?"),
+         f"cell: there is no 'lsmt'.\n  Known: {', '.join(CELLS)}. Did you mean 'lstm'?"),
         ({"tokens": "word"}, "tokens: there is no 'word'.\n  Known: None, characters, words. "
                              "Did you mean 'words'?"),
         ({"scale": "minmax"}, "scale: there is no 'minmax'.\n  Known: standard, none."),

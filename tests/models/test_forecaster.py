@@ -78,7 +78,7 @@ def test_training_begins_at_linear_autoregression():
     assert "as it began" in model.verdict
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "elman"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "elman", "projected-lstm"])
 def test_several_columns_with_calendar_and_two_layers(cell):
     frame = hourly(a=wave(), b=wave(seed=1, level=-7.0))
     options = SMALL | {"hidden_size": (5, 3), "dropout": 0.2}

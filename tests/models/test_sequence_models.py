@@ -49,6 +49,24 @@ def network(pooling: str, **more: object) -> SequenceNetwork:
     ).eval()
 
 
+@pytest.mark.parametrize("cell", ["mgu", "projected-lstm", "scrn", "gru", "elman"])
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_the_last_state_of_any_cell(cell, bidirectional):
+    module = network("last", bidirectional=bidirectional, cell=cell)
+    x, lengths = torch.randn(3, 6, 2), torch.tensor([6, 1, 4])
+    for row, (part, T) in enumerate(zip(x, lengths, strict=True)):
+        h = part[None, :T]
+        for layer in module.layers:
+            h = layer(h)[0]
+        units = h.shape[2] // (2 if bidirectional else 1)
+        ends = torch.cat([h[:, -1, :units], h[:, 0, units:]], 1)
+        torch.testing.assert_close(module(x, lengths)[row], module.head(ends)[0])
+    model = recurnn.SequenceClassifier(cell=cell, bidirectional=bidirectional, pooling="last",
+                                       **SMALL)  # fmt: skip
+    x, y = ramps()
+    assert model.fit(x, y).predict_proba(x).shape == (40, 2)
+
+
 @pytest.mark.parametrize("bidirectional", [True, False])
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_padding_and_company_do_not_matter(pooling, bidirectional):
@@ -64,11 +82,11 @@ def test_padding_and_company_do_not_matter(pooling, bidirectional):
 
 def test_the_poolings_are_what_they_are_called():
     h = torch.randn(2, 5, 6)
-    lengths, last = torch.tensor([5, 3]), torch.randn(2, 2, 3)
-    pooled = {name: network(name)._pooled(h, last, lengths) for name in POOLINGS}
+    lengths = torch.tensor([5, 3])
+    pooled = {name: network(name)._pooled(h, lengths) for name in POOLINGS}
     torch.testing.assert_close(pooled["mean"][1], h[1, :3].mean(0))
     torch.testing.assert_close(pooled["max"][1], h[1, :3].amax(0))
-    torch.testing.assert_close(pooled["last"][1], torch.cat([last[0, 1], last[1, 1]]))
+    torch.testing.assert_close(pooled["last"][1], torch.cat([h[1, 2, :3], h[1, 0, 3:]]))
     assert pooled["flat"].shape == (2, 6 * 6)
     assert torch.equal(pooled["flat"][1].view(6, 6)[:3], h[1, :3])
     assert not pooled["flat"][1].view(6, 6)[3:].any()

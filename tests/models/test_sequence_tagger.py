@@ -56,6 +56,13 @@ def test_new_words_are_told_by_their_letters():
     assert blind.score(new, true) < 0.8
 
 
+@pytest.mark.parametrize("cell", ["mgu", "projected-lstm"])
+def test_any_cell_tags(cell):
+    x, y = echoes(60)
+    model = recurnn.SequenceTagger(cell=cell, hidden_size=12, epochs=20, learning_rate=0.02)
+    assert model.fit(x, y).score(*echoes(20, seed=1)) > 0.8
+
+
 def test_frames_and_their_context():
     x, y = echoes(150)
     model = recurnn.SequenceTagger(hidden_size=8, epochs=15, learning_rate=0.03, dropout=0.0)

@@ -70,7 +70,7 @@ def train(
     test: o.Test = 0.1,
     validation: o.Validation = None,
     components: Components = None,
-    cell: o.Cell = None,
+    cell: options.Cell = None,
     hidden_size: o.HiddenSize = None,
     num_layers: options.NumLayers = None,
     embedding_size: o.EmbeddingSize = None,

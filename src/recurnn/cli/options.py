@@ -39,7 +39,7 @@ Gap = Annotated[int | None, option(_CUT, "Steps left out before the forecast (0)
 Validation = Annotated[float | None, option(_CUT, "Share (below 1) or steps to validate on (0.1).")]
 Test = Annotated[float | None, option(_CUT, "Share (below 1) or steps to test on (0.2).")]
 
-Cell = Annotated[str | None, option(_NET, "lstm, gru or elman (lstm).")]
+Cell = Annotated[str | None, option(_NET, "Any name that `recurnn cells` lists (lstm).")]
 HiddenSize = Annotated[str | None, option(_NET, "Units: 64; or one a layer: 50,200.")]
 NumLayers = Annotated[int | None, option(_NET, "Layers of that size (1).")]
 Dropout = Annotated[float | None, option(_NET, "Share dropped after each layer (0).")]

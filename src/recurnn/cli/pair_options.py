@@ -26,7 +26,6 @@ MaxLength = Annotated[int | None, option(READ, "Most tokens that a text may have
 Test = Annotated[float, option(READ, "Share held out to report on (0.1).")]
 Validation = Annotated[float | None, option(READ, "Share held out to choose by (0.1).")]
 
-Cell = Annotated[str | None, option(NET, "Any name that `recurnn cells` lists (lstm).")]
 HiddenSize = Annotated[str | None, option(NET, "Units: 128; or one a layer: 256,128.")]
 EmbeddingSize = Annotated[int | None, option(NET, "Of the token embeddings (64).")]
 Dropout = Annotated[float | None, option(NET, "Share dropped before each layer (0).")]

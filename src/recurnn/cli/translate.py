@@ -76,7 +76,7 @@ def train(
     copy: Copy = None,
     bidirectional: Directions = None,
     attention: AttentionKind = None,
-    cell: o.Cell = None,
+    cell: options.Cell = None,
     hidden_size: o.HiddenSize = None,
     num_layers: options.NumLayers = None,
     embedding_size: o.EmbeddingSize = None,

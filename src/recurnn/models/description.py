@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recurnn.models.forecast_options import ForecastOptions
-from recurnn.models.options import NAMES
+from recurnn.models.options import name_of
 from recurnn.models.preparation import Kind, Prepared
 
 
@@ -26,7 +26,7 @@ def describe(
     what = ", ".join(columns[:3]) + (f" and {len(columns) - 3} more" if len(columns) > 3 else "")
     many = f" of {len(kind.series)} series" if len(kind.series) > 1 else ""
     sizes = ", ".join(str(h) for h in options.hidden_sizes)
-    network = f"{NAMES[options.cell]} ({sizes})" + (" + linear" if options.skip else "")
+    network = f"{name_of(options.cell)} ({sizes})" + (" + linear" if options.skip else "")
     steps = f"{options.horizon} step{'s' if options.horizon != 1 else ''} ahead"
     after = f", {options.gap} left out" if options.gap else ""
     if short:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from recurnn.baselines import LinearAutoregression, flat, relative, width
-from recurnn.models.options import LAYERS
+from recurnn.models.options import layers_of
 from recurnn.nn import Dropout
 
 
@@ -25,7 +24,7 @@ class ForecastNetwork(nn.Module):
         features: F, columns of a window.
         columns: C, how many of them, from the first on, are forecast.
         horizon: steps to forecast.
-        cell: ``"lstm"``, ``"gru"`` or ``"elman"``.
+        cell: ``"lstm"``, ``"gru"``, or any other of `recurnn.cells.CELLS`.
         hidden_sizes: units of each layer, the lowest first.
         dropout: share of the outputs of each layer that training zeroes.
         skip: whether there is the linear skip.
@@ -59,12 +58,9 @@ class ForecastNetwork(nn.Module):
         super().__init__()
         self.columns, self.horizon = columns, horizon
         self.relative, self.patch = relative, patch
-        sizes = [features * patch, *hidden_sizes]
-        self.layers = nn.ModuleList(
-            LAYERS[cell](i, h, batch_first=True) for i, h in pairwise(sizes)
-        )
+        self.layers, size = layers_of(cell, features * patch, hidden_sizes)
         self.dropout = Dropout(dropout)
-        self.head = nn.Linear(sizes[-1], horizon * columns)
+        self.head = nn.Linear(size, horizon * columns)
         self.skip: nn.Linear | None = None
         if skip:
             self.skip = nn.Linear(width(context, features, columns), horizon * columns)
@@ -89,7 +85,7 @@ class ForecastNetwork(nn.Module):
         steps = x.shape[1] // self.patch
         z = near[:, -steps * self.patch :].reshape(len(x), steps, -1)
         for k, layer in enumerate(self.layers, start=1):
-            z, _ = layer(z)
+            z = layer(z)[0]
             z = self.dropout(z[:, -1] if k == len(self.layers) else z)
         y: Tensor = self.head(z)
         if self.skip is not None:

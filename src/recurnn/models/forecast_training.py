@@ -19,7 +19,7 @@ from recurnn.baselines import (
 from recurnn.models.comparison import LINEAR, MLP, PERSISTENCE, SEASONAL, Row
 from recurnn.models.forecast_network import ForecastNetwork
 from recurnn.models.forecast_options import ForecastOptions
-from recurnn.models.options import NAMES
+from recurnn.models.options import name_of
 from recurnn.models.preparation import Prepared
 from recurnn.training import History, LogFile, Saves, TensorBoard, Watch, fit
 
@@ -61,7 +61,7 @@ def train(
         module.start_at(LinearAutoregression(columns).fit(prepared.train, prepared.validation))
     history = fit(
         module, prepared.train, prepared.validation,
-        o.plan(validated=prepared.validation is not None), name=NAMES[o.cell], watch=watch,
+        o.plan(validated=prepared.validation is not None), name=name_of(o.cell), watch=watch,
         saves=saves,
     )  # fmt: skip
     history.seconds = time.perf_counter() - began
@@ -79,7 +79,7 @@ def compare(
     After an interrupted training the window MLP, which takes as long, is left out.
     """
     columns = prepared.targets[0].shape[1]
-    name = NAMES[prepared.options.cell]
+    name = name_of(prepared.options.cell)
     rows = [_row(prepared, name, NetworkPredictor(module), history.seconds, recurrent=True)]
     rows.append(_row(prepared, PERSISTENCE, Persistence(columns), 0.0))
     if prepared.data.season > 1:

@@ -35,7 +35,7 @@ class Forecaster:
         context: steps in the window that a forecast is made from; two seasons by default, 200 at
             most.
         gap: steps left out between the window's end and the first step forecast.
-        cell: ``"lstm"``, ``"gru"`` or ``"elman"``.
+        cell: ``"lstm"``, ``"gru"``, or any other of `recurnn.cells.CELLS`.
         hidden_size: units of the recurrent layers; ``(50, 200)`` for two layers of those sizes.
         num_layers: L, layers of `hidden_size` each.
         dropout: share of the outputs of each layer that training zeroes.

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from typing import Any
+
+from torch import nn
 
 from recurnn.cells import CELLS, Cell
 from recurnn.errors import ConfigError, one_of
-from recurnn.nn import GRU, LSTM, RNN
+from recurnn.nn import GRU, LSTM, RNN, Bidirectional, Recurrent
 from recurnn.training import Plan
 
-LAYERS: dict[str, type[RNN] | type[LSTM] | type[GRU]] = {"lstm": LSTM, "gru": GRU, "elman": RNN}
-NAMES = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman network"}
+_LAYERS: dict[str, type[RNN] | type[LSTM] | type[GRU]] = {"lstm": LSTM, "gru": GRU, "elman": RNN}
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,6 @@ class ModelOptions:
     Raises:
         ConfigError: an option has a value that it cannot have.
     """
-
-    cells: ClassVar[Mapping[str, Any]] = LAYERS  # that there are to choose from
 
     cell: str = "lstm"
     hidden_size: int | tuple[int, ...] = 64
@@ -41,8 +40,8 @@ class ModelOptions:
     def __post_init__(self) -> None:
         whole(self, "num_layers", 1)
         whole(self, "batch_size", 1, none=True)
-        if self.cell not in self.cells:
-            raise one_of("cell", self.cell, self.cells)
+        if self.cell not in CELLS:
+            raise one_of("cell", self.cell, CELLS)
         self._check_dropout()
         self._check_hidden()
         self.plan()
@@ -112,6 +111,35 @@ def cell_of(name: str, size: int, units: int, **more: Any) -> Cell:
     if name == "projected-lstm":
         more["proj_size"] = max(units // 2, 1)
     return CELLS[name](size, units, **more)
+
+
+def name_of(cell: str) -> str:
+    """What a network of these cells is called."""
+    return "Elman network" if cell == "elman" else CELLS[cell].__name__
+
+
+def layers_of(
+    cell: str, size: int, hidden_sizes: Sequence[int], *, bidirectional: bool = False
+) -> tuple[nn.ModuleList, int]:
+    """Recurrent layers, batch first, one upon the other; and the width of the last one's outputs.
+
+    Args:
+        cell: as `recurnn.cells.CELLS` has it.
+        size: I of the lowest.
+        hidden_sizes: units of each layer and direction.
+        bidirectional: whether each layer also reads from the end.
+    """
+    layers = nn.ModuleList()
+    for units in hidden_sizes:
+        if cell in _LAYERS:
+            layers.append(_LAYERS[cell](size, units, batch_first=True, bidirectional=bidirectional))
+            size = units
+        else:
+            layer = Recurrent(cell_of(cell, size, units), batch_first=True)
+            size = layer.cell.output_size
+            layers.append(Bidirectional(layer) if bidirectional else layer)
+        size *= 2 if bidirectional else 1
+    return layers, size
 
 
 def check_patience(options: Any) -> None:

@@ -32,7 +32,7 @@ class SequenceClassifier(ClassifierMixin, Inspected, SequenceModel):  # type: ig
     Args:
         tokens: what texts are cut into: ``"characters"`` or ``"words"``; None for words where
             most texts have a space.
-        cell: ``"lstm"``, ``"gru"`` or ``"elman"``.
+        cell: ``"lstm"``, ``"gru"``, or any other of `recurnn.cells.CELLS`.
         hidden_size: units of the recurrent layers in each direction; ``(64, 32)`` for two layers.
         num_layers: L, layers of `hidden_size` each.
         bidirectional: whether the sequence is also read from its end.

@@ -16,7 +16,7 @@ from recurnn.data.sequence_inputs import Inputs, as_inputs, kind_of
 from recurnn.data.vocabulary import Vocabulary
 from recurnn.errors import DataError, ShapeError
 from recurnn.models.estimator import Estimator
-from recurnn.models.options import NAMES
+from recurnn.models.options import name_of
 from recurnn.models.sequence_comparison import Scored, mean_loss, verdict
 from recurnn.models.sequence_network import SequenceNetwork
 from recurnn.models.sequence_options import SequenceOptions
@@ -128,7 +128,7 @@ class SequenceModel(SequenceTarget, Estimator):
         network_seconds = self.history.seconds if hasattr(self, "history") else 0.0
         inputs = self._again(X)
         y = self._checked(y, inputs)
-        name = NAMES[self._options().cell]
+        name = name_of(self._options().cell)
         found = self._predicted(self._outputs(inputs))
         rows = [self._scored(name, found, y, network_seconds, recurrent=True)]
         if baselines:
@@ -154,7 +154,7 @@ class SequenceModel(SequenceTarget, Estimator):
         both = "both directions, " if options.bidirectional else ""
         return (
             f"From sequences of {self._in_words()}: {self._target_in_words()}\n"
-            f"Network: {NAMES[options.cell]} ({sizes}), {both}{self._network_in_words()}"
+            f"Network: {name_of(options.cell)} ({sizes}), {both}{self._network_in_words()}"
             f"{count:,} weights, {options.optimizer} {options.learning_rate:g}, "
             f"seed {options.seed}"
         )
@@ -239,7 +239,7 @@ class SequenceModel(SequenceTarget, Estimator):
         )  # fmt: skip
         try:
             self.history = fit(
-                network, train, validation, plan, name=NAMES[o.cell], watch=watch, saves=saves,
+                network, train, validation, plan, name=name_of(o.cell), watch=watch, saves=saves,
                 metrics=self.metrics if held else (),
             )  # fmt: skip
         except BaseException:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recurnn.data.vocabulary import UNKNOWN
-from recurnn.models.options import LAYERS
+from recurnn.models.options import layers_of
 from recurnn.nn import Dropout
 
 POOLINGS = ("last", "mean", "max", "attention", "flat")
@@ -43,7 +42,7 @@ class SequenceNetwork(nn.Module):
         inputs: C, channels of numbers; or V, where tokens are embedded.
         outputs: size of the vector.
         embedding_size: of a token; None for numbers.
-        cell: ``"lstm"``, ``"gru"`` or ``"elman"``.
+        cell: ``"lstm"``, ``"gru"``, or any other of `recurnn.cells.CELLS`.
         hidden_sizes: units of each layer and direction, the lowest first.
         bidirectional: whether each layer also reads from the end.
         dropout: share of the embedding's and of each layer's outputs that training zeroes.
@@ -85,17 +84,14 @@ class SequenceNetwork(nn.Module):
             self.register_buffer("shift", torch.zeros(inputs))
             self.register_buffer("scale", torch.ones(inputs))
         directions = 2 if bidirectional else 1
-        sizes = [inputs, *(h * directions for h in hidden_sizes)]
-        self.layers = nn.ModuleList(
-            LAYERS[cell](i, o // directions, batch_first=True, bidirectional=bidirectional)
-            for i, o in pairwise(sizes)
-        )
+        self.layers, size = layers_of(cell, inputs, hidden_sizes, bidirectional=bidirectional)
+        self.forward_units = size // directions
         self.dropout = Dropout(dropout)
         self.token_dropout = token_dropout
         self.pooling = pooling
-        self.attention = Attention(sizes[-1]) if pooling == "attention" else None
+        self.attention = Attention(size) if pooling == "attention" else None
         self.steps = steps if pooling == "flat" else 1
-        self.head = nn.Linear(sizes[-1] * self.steps, outputs)
+        self.head = nn.Linear(size * self.steps, outputs)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Read x [B, T, C], or tokens [B, T], of these lengths [B]: [B, outputs]."""
@@ -107,17 +103,17 @@ class SequenceNetwork(nn.Module):
             h = self.dropout(self.embedding(x))
         else:
             h = (x - self.shift) / self.scale
-        last = h
         for k, layer in enumerate(self.layers):
-            h, state = layer(self.dropout(h) if k else h, lengths=lengths)
-            last = state[0] if isinstance(state, tuple) else state  # [D, B, H]
-        y: Tensor = self.head(self.dropout(self._pooled(h, last, lengths)))
+            h = layer(self.dropout(h) if k else h, lengths=lengths)[0]
+        y: Tensor = self.head(self.dropout(self._pooled(h, lengths)))
         return y
 
-    def _pooled(self, h: Tensor, last: Tensor, lengths: Tensor) -> Tensor:
+    def _pooled(self, h: Tensor, lengths: Tensor) -> Tensor:
         """One vector for each sequence, [B, D·H], or [B, steps · D·H] where they are flat."""
         if self.pooling == "last":
-            return last.transpose(0, 1).flatten(1)
+            ends = h[torch.arange(len(h), device=h.device), lengths - 1]
+            # From the end on, a direction ends at the first step.
+            return torch.cat([ends[:, : self.forward_units], h[:, 0, self.forward_units :]], 1)
         past = torch.arange(h.shape[1], device=h.device) >= lengths[:, None]
         if self.pooling == "flat":
             real = h.masked_fill(past[..., None], 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -11,8 +10,8 @@ from torch import Tensor, nn
 
 from recurnn.data.vocabulary import UNKNOWN
 from recurnn.errors import ConfigError
-from recurnn.models.options import LAYERS
-from recurnn.nn import Dropout
+from recurnn.models.options import layers_of
+from recurnn.nn import LSTM, Dropout
 from recurnn.training.objective import IGNORED, cross_entropy
 
 
@@ -44,7 +43,7 @@ class WordFeatures(nn.Module):
         self.letters: nn.Embedding | None = None
         if letter_size:
             self.letters = nn.Embedding(letters, 32)
-            self.speller = LAYERS["lstm"](32, letter_size, batch_first=True, bidirectional=True)
+            self.speller = LSTM(32, letter_size, batch_first=True, bidirectional=True)
         self.size = embedding_size + 2 * letter_size
 
     def forward(self, which: Tensor, words: Tensor, letters: Tensor, lengths: Tensor) -> Tensor:
@@ -68,7 +67,7 @@ class TagNetwork(nn.Module):
         outputs: tags.
         words: how words become vectors; None for frames of numbers.
         inputs: C, channels of a frame.
-        cell: ``"lstm"``, ``"gru"`` or ``"elman"``.
+        cell: ``"lstm"``, ``"gru"``, or any other of `recurnn.cells.CELLS`.
         hidden_sizes: units of each layer and direction, the lowest first.
         bidirectional: whether each layer also reads from the end.
         dropout: share of the inputs and of each layer's outputs that training zeroes.
@@ -100,14 +99,9 @@ class TagNetwork(nn.Module):
         else:
             self.register_buffer("shift", torch.zeros(inputs))
             self.register_buffer("scale", torch.ones(inputs))
-        directions = 2 if bidirectional else 1
-        sizes = [inputs, *(h * directions for h in hidden_sizes)]
-        self.layers = nn.ModuleList(
-            LAYERS[cell](i, o // directions, batch_first=True, bidirectional=bidirectional)
-            for i, o in pairwise(sizes)
-        )
+        self.layers, size = layers_of(cell, inputs, hidden_sizes, bidirectional=bidirectional)
         self.dropout = Dropout(dropout)
-        self.head = nn.Linear(sizes[-1], outputs)
+        self.head = nn.Linear(size, outputs)
         self.crf: Any = _crf(outputs) if crf else None
 
     def forward(self, x: Tensor, lengths: Tensor, *words: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class SequenceTagger(InspectedTagger, SequenceModel):
     words that were never seen have a tag too.
 
     Args:
-        cell: ``"lstm"``, ``"gru"`` or ``"elman"``.
+        cell: ``"lstm"``, ``"gru"``, or any other of `recurnn.cells.CELLS`.
         hidden_size: units of the recurrent layers in each direction; ``(64, 32)`` for two layers.
         num_layers: L, layers of `hidden_size` each.
         bidirectional: whether the sequence is also read from its end.

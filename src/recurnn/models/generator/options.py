@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from recurnn.cells import CELLS
 from recurnn.data.pairs_tokens import UNITS
 from recurnn.errors import ConfigError, one_of
 from recurnn.models.options import ModelOptions, whole
@@ -20,8 +18,6 @@ class GeneratorOptions(ModelOptions):
     Raises:
         ConfigError: an option has a value that it cannot have.
     """
-
-    cells: ClassVar[Mapping[str, Any]] = CELLS
 
     target: str | None = None
     vocabulary: int | None = None

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-from recurnn.cells import CELLS
 from recurnn.data.pairs_tokens import UNITS
 from recurnn.errors import ConfigError, one_of
 from recurnn.models.options import ModelOptions, whole
@@ -22,8 +19,6 @@ class Seq2SeqOptions(ModelOptions):
     Raises:
         ConfigError: an option has a value that it cannot have.
     """
-
-    cells: ClassVar[Mapping[str, Any]] = CELLS
 
     source: str | None = None
     target: str | None = None
