@@ -15,6 +15,7 @@ from torch import Tensor
 from estimates import linear
 from problems import KINDS, normal
 from recurnn import Subject, cells, insight, nn
+from recurnn.insight.comparison import LastStep
 from recurnn.insight.decay import fit_decay
 from tolerance import agree, identical
 
@@ -305,6 +306,17 @@ def test_a_gradient_beyond_the_squares_of_its_type_is_still_measured():
     assert np.isfinite(flow.total).all()
     assert flow.decay.left_after(59) > 1e24
     assert flow.decay.rate == pytest.approx(3.0, rel=0.01)
+
+
+def test_rows_that_are_no_numbers_are_left_out_and_change_no_other():
+    x, y = normal(4, 30, 2, seed=1).float(), normal(4, 1, seed=2).float()
+    network = LastStep(cells.GRU(2, 5), engine="reference")
+    whole = insight.gradient_flow(Subject(network, x[1:], y[1:]))["layer"]
+    spoilt = torch.cat([torch.full_like(x[:1], torch.nan), x[1:]])
+    found = insight.gradient_flow(Subject(network, spoilt, y))["layer"]
+    assert np.isnan(found.total[:, 0]).all()
+    np.testing.assert_allclose(found.total[:, 1:], whole.total, rtol=1e-5)
+    assert found.decay.rate == pytest.approx(whole.decay.rate, rel=1e-5)
 
 
 def test_what_sinks_below_the_type_goes_on_at_the_rate_and_a_cut_does_not():
