@@ -230,6 +230,8 @@ class Subject:
         B = self.rows
         named = isinstance(self.loss, str)
         loss = LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
+        if isinstance(self.loss, str):
+            self._check_prediction(prediction, self.loss)
         found = loss(prediction, self.y)
         T = self.steps if steps is None else steps
         along = (B, T) if self.batch_first else (T, B)
@@ -245,6 +247,18 @@ class Subject:
                 "(reduction='none')."
             )
         return found
+
+    def _check_prediction(self, prediction: Tensor, loss: str) -> None:
+        """Refuse a target that torch would stretch until it fits, or that it has no words for."""
+        classes = loss == "cross_entropy"
+        shape = prediction.shape[:-1] if classes else prediction.shape
+        if shape != self.y.shape:
+            what = "a class for each of" if classes else "numbers as"
+            raise ShapeError(
+                f"Subject: y does not fit what the module says.\n  y is {list(self.y.shape)}; "
+                f"expected {list(shape)}, {what} its predictions {list(prediction.shape)}, "
+                f"because the loss is {loss}."
+            )
 
     def loss_of_rows(self, losses: Tensor) -> Tensor:
         """The loss of each row [B]: the mean over its real steps, where there is one a step."""
@@ -287,8 +301,8 @@ class Subject:
         """The same with the last steps of x only; of y too, if it has one entry a step.
 
         Raises:
-            ConfigError: the model takes windows of one length only, the rows differ in theirs, or
-                the step that is looked at is not the last.
+            ConfigError: the model takes windows of one length only, the rows differ in theirs, the
+                step that is looked at is not the last, or x has not so many steps.
         """
         if not self.cuts:
             why = (
@@ -297,6 +311,11 @@ class Subject:
                 else "What is looked at is not its last step."
             )  # fmt: skip
             raise ConfigError(f"{self.name}: its input cannot be shortened.\n  {why}")
+        if not 2 <= steps <= self.steps:
+            raise ConfigError(
+                f"{self.name}: the last {steps} steps of its input are asked for.\n  Expected 2 to "
+                f"{self.steps}, for so many it has."
+            )
         axis = 1 if self.batch_first else 0
         along = self.y.shape[:2] == self.x.shape[:2]
         return replace(

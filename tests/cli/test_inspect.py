@@ -162,6 +162,26 @@ def test_what_it_refuses(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
         ("inspect", model, "--data", data, "--unit", "rnn:h"): "Known: layers.0.",
         ("inspect", model, "--data", data, "--out", folder / "there.html"): "exists.\n",
         ("inspect", "--compare", "elman", "lstn"): "Did you mean 'lstm'?",
+        ("inspect", "--compare", "gru", "--steps", 0): "problem: 0 steps; it needs at least 2.",
+        (
+            "inspect",
+            "--compare",
+            "gru",
+            "--unit",
+            "h[3]",
+        ): "--unit: --compare makes its data itself",
+        ("inspect", "--compare", "gru", "--rows", 32): "--rows: --compare makes its data itself",
+        ("inspect", "--compare", "gru", "--data", data): "--data: --compare makes its data itself",
+        (
+            "inspect",
+            model,
+            "--data",
+            data,
+            "--recurrent-scale",
+            1.0,
+        ): "error: --recurrent-scale: it "
+        "is for the cells that --compare trains.\n  Leave it out.\n",
+        ("inspect", model, "--data", data, "--seed", 0): "error: --seed: it is for the cells",
     }
     for arguments, text in cases.items():
         assert text in failing(capsys, *arguments), arguments

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import inspect
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +15,7 @@ from torch import Tensor
 from estimates import linear
 from problems import KINDS, normal
 from recurnn import Subject, cells, insight, nn
+from recurnn.insight.comparison import LastStep
 from recurnn.insight.decay import fit_decay
 from tolerance import agree, identical
 
@@ -140,6 +146,7 @@ def test_every_layer_and_direction_is_seen_and_nothing_changes(kind):
     model(x)
     assert [len(layer.calls) for layer in record] == calls
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert not any("forward" in vars(m) for m in model.modules())
 
 
 def test_values_are_those_that_the_layer_returns():
@@ -150,6 +157,68 @@ def test_values_are_those_that_the_layer_returns():
         layer(x)
     for k, result in enumerate(want):
         identical(record[f"LSTM.l{k}"].values, result.states | result.gates)
+
+
+def test_what_was_seen_is_forgotten_on_request_and_the_record_stays_on():
+    layer, x = nn.GRU(3, 4).double(), normal(6, 2, 3, seed=1)
+    with insight.Record(layer) as record:
+        for part in (x[:4], x[4:]):
+            record.clear()
+            layer(part)[0][-1].sum().backward()
+    with insight.Record(layer) as alone:
+        layer(x[4:])[0][-1].sum().backward()
+    assert record["GRU"].norms["h"].shape == (2, 2)
+    identical(record["GRU"].norms, alone["GRU"].norms)
+
+
+def test_a_forward_of_ones_own_comes_back_even_after_an_error():
+    class Fails(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.GRU(3, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if x.isnan().any():
+                raise ValueError("no number")
+            return self.rnn(x)[0]
+
+    model, x = Fails(), torch.randn(5, 2, 3)
+    own = model.rnn.forward = model.rnn.forward
+    record = insight.Record(model)
+    with record, pytest.raises(ValueError, match="no number"):
+        model(x * torch.nan)
+    assert vars(model.rnn)["forward"] is own
+    assert "forward" not in vars(model)
+    with record:  # again, and nothing is left from before
+        assert "lengths" in inspect.signature(model.rnn.forward).parameters
+        model(x)
+    assert list(record.layers) == ["rnn"]
+
+
+def test_a_copy_made_meanwhile_runs_by_itself_and_is_not_seen():
+    model = nn.Stack(nn.GRU(3, 4), torch.nn.Linear(4, 1))
+    own = model.layers[1].forward = functools.partial(torch.nn.Linear.forward, model.layers[1])
+    x = torch.randn(5, 2, 3)
+    with insight.Record(model) as record:
+        made = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+        expected = model(x).output
+        assert all(torch.equal(m(x).output, expected) for m in made)
+        assert all(inspect.ismethod(m.forward) for m in made)
+        with torch.no_grad():
+            for p in made[0].parameters():
+                p.zero_()
+        assert not made[0](x).output.any()
+    assert [len(layer.calls) for layer in record] == [1]
+    assert vars(model.layers[1])["forward"] is own
+
+
+def test_a_module_that_stands_in_two_places_is_seen_once_in_a_call():
+    shared = nn.GRU(3, 3)
+    model = nn.Stack(shared, torch.nn.Tanh(), shared)
+    with insight.Record(model) as record:
+        model(torch.randn(5, 2, 3))
+    (layer,) = record
+    assert (layer.name, len(layer.calls)) == ("layers.0", 2)
 
 
 def test_calls_of_one_layer_are_laid_end_to_end():
@@ -237,6 +306,17 @@ def test_a_gradient_beyond_the_squares_of_its_type_is_still_measured():
     assert np.isfinite(flow.total).all()
     assert flow.decay.left_after(59) > 1e24
     assert flow.decay.rate == pytest.approx(3.0, rel=0.01)
+
+
+def test_rows_that_are_no_numbers_are_left_out_and_change_no_other():
+    x, y = normal(4, 30, 2, seed=1).float(), normal(4, 1, seed=2).float()
+    network = LastStep(cells.GRU(2, 5), engine="reference")
+    whole = insight.gradient_flow(Subject(network, x[1:], y[1:]))["layer"]
+    spoilt = torch.cat([torch.full_like(x[:1], torch.nan), x[1:]])
+    found = insight.gradient_flow(Subject(network, spoilt, y))["layer"]
+    assert np.isnan(found.total[:, 0]).all()
+    np.testing.assert_allclose(found.total[:, 1:], whole.total, rtol=1e-5)
+    assert found.decay.rate == pytest.approx(whole.decay.rate, rel=1e-5)
 
 
 def test_what_sinks_below_the_type_goes_on_at_the_rate_and_a_cut_does_not():

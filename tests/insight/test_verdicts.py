@@ -145,7 +145,12 @@ def test_where_nothing_was_learned_a_short_memory_is_a_fault(rows, said):
     assert names(lstm) == (["vanishes", "forgets"] if said else [])
     if said:
         assert elman.verdicts[0].text.endswith(f"is left; {said}.")
-        assert "is not known" in elman.summary()
+        assert "the task reaches is not known: tell it as the lag" in elman.summary()
+        (advice,) = lstm.verdicts[0].advice
+        assert "b_f at 4.1 (ln of 59; " in advice
+        assert advice.endswith("the input has 60 steps.")
+    else:
+        assert "is not known, so that none of this is judged: tell" in elman.summary()
 
 
 def test_where_a_simple_baseline_did_better_a_short_memory_is_a_fault():

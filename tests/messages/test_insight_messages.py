@@ -22,6 +22,13 @@ def layer() -> nn.Recurrent:
     return nn.Recurrent(cells.GRU(2, 3), batch_first=True, engine="reference")
 
 
+def spoilt() -> nn.Recurrent:
+    module = layer()
+    with torch.no_grad():
+        module.cell.b_r[1] = torch.nan
+    return module
+
+
 def subject(**options: object) -> Subject:
     return Subject(layer(), torch.randn(4, 6, 2), torch.randn(4, 6, 3), **options)
 
@@ -93,6 +100,34 @@ CASES = {
         lambda: subject(lengths=torch.tensor([6, 5, 4, 3]), name="net").last_steps(3),
         "net: its input cannot be shortened.\n  Its rows differ in length.",
     ),
+    "more steps than there are": (
+        lambda: insight.sweep(subject(name="net"), [1, 6]),
+        "net: the last 7 steps of its input are asked for.\n  Expected 2 to 6, for so many it has.",
+    ),
+    "a context that is longer than the input": (
+        lambda: insight.loss_by_context(subject(name="net"), [2, 7]),
+        "net: the last 7 steps of its input are asked for.\n  Expected 2 to 6, for so many it has.",
+    ),
+    "a target that would be stretched": (
+        lambda: insight.gradient_flow(Subject(layer(), X, torch.randn(4, 6, 1))),
+        "Subject: y does not fit what the module says.\n  y is [4, 6, 1]; expected [4, 6, 3], "
+        "numbers as its predictions [4, 6, 3], because the loss is mse.",
+    ),
+    "classes of other steps": (
+        lambda: Subject(layer(), X, torch.zeros(4, 5).long(), "cross_entropy").losses(),
+        "Subject: y does not fit what the module says.\n  y is [4, 5]; expected [4, 6], a class "
+        "for each of its predictions [4, 6, 3], because the loss is cross_entropy.",
+    ),
+    "an input that is no number": (
+        lambda: insight.gradient_flow(Subject(layer(), X * torch.nan, Y, name="net")),
+        "net: the gradient that reaches Recurrent is not a number, in no row.\n  Not finite: x, "
+        "the loss.",
+    ),
+    "a weight that is no number": (
+        lambda: insight.inspect(Subject(spoilt(), X, Y, name="net")),
+        "net: the gradient that reaches Recurrent is not a number, in no row.\n  Not finite: the "
+        "loss, cell.b_r.",
+    ),
     "torch's own layers": (
         lambda: insight.gradient_flow(Subject(torchs(), X.transpose(0, 1), Y.transpose(0, 1),
                                               batch_first=False)),
@@ -131,6 +166,14 @@ CASES = {
     "a row that is not there": (
         lambda: figures.unit_map(recorded(), "z", row=4),
         "Recurrent: no row 4.\n  It has the rows 0 to 3.",
+    ),
+    "a state of a flow that is not there": (
+        lambda: insight.gradient_flow(subject())["Recurrent"].share("c"),
+        "Recurrent: state: there is no 'c'.\n  Known: h.",
+    ),
+    "a series of fewer steps": (
+        lambda: figures.series_figure(np.zeros(5), recorded(), "z"),
+        "series_figure: the series has 5 values, Recurrent 6 steps.\n  Give one a step.",
     ),
     "a layer without gates": (
         lambda: figures.gate_histogram(elman()), "Recurrent has no gates between 0 and 1.",
@@ -210,6 +253,10 @@ CASES = {
     "an unknown start": (
         lambda: compare(["gru"], start="crono"),
         "compare: start: there is no 'crono'.\n  Known: chrono, cell. Did you mean 'chrono'?",
+    ),
+    "no updates": (
+        lambda: compare(["gru"], updates=0),
+        "compare: updates is 0; expected a whole number of at least 1.",
     ),
     "recurrent matrices times less than nothing": (
         lambda: compare(["gru"], recurrent_scale=-1.0),

@@ -17,6 +17,7 @@ from recurnn.subject import Subject
 if TYPE_CHECKING:
     from recurnn.insight import Course
 
+_ROWS = 32
 Folder = Annotated[
     list[str] | None,
     typer.Argument(metavar="MODEL", help="Folder of a trained model; with --compare, more cells."),
@@ -39,7 +40,9 @@ def inspect(
     lag: Annotated[
         int | None, typer.Option(help="How many steps back the task reaches, if you know.")
     ] = None,
-    rows: Annotated[int, typer.Option(help="Rows of data to look at.")] = 32,
+    rows: Annotated[
+        int | None, typer.Option(help=f"Rows of data to look at ({_ROWS}).", show_default=False)
+    ] = None,
     unit: Annotated[
         list[str] | None,
         typer.Option(help="Colour the data by a unit or gate: h[3], f, layers.0:c[7]; several."),
@@ -50,27 +53,48 @@ def inspect(
             help="Of a row of text; with --compare of a sequence (100).", show_default=False
         ),
     ] = None,
-    updates: Annotated[int, typer.Option(help="--compare: updates of the weights.")] = 500,
+    updates: Annotated[
+        int | None,
+        typer.Option(help="--compare: updates of the weights (500).", show_default=False),
+    ] = None,
     start: Annotated[
-        str,
-        typer.Option(help="--compare: gates that keep start open (chrono) or as usual (cell)."),
-    ] = "chrono",
+        str | None,
+        typer.Option(
+            help="--compare: gates that keep start open (chrono, by default) or as usual (cell).",
+            show_default=False,
+        ),
+    ] = None,
     recurrent_scale: Annotated[
-        float, typer.Option(help="--compare: the recurrent matrices times this, before training.")
-    ] = 1.0,
-    seed: Annotated[int, typer.Option(help="--compare: of weights and data.")] = 0,
+        float | None,
+        typer.Option(
+            help="--compare: the recurrent matrices times this, before training (1).",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="--compare: of weights and data (0).", show_default=False)
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
 ) -> None:
     """Say what goes on inside a model: gradient through time, gates, reach of memory."""
     names = model or []
+    training = {"updates": updates, "start": start, "recurrent_scale": recurrent_scale,
+                "seed": seed}  # fmt: skip
+    if compare is not None:
+        _refuse(
+            {"data": data, "lag": lag, "rows": rows, "unit": unit},
+            "--compare makes its data itself, the adding problem.",
+        )
+    else:
+        _refuse(training, "it is for the cells that --compare trains.")
     if out is not None:
         from recurnn.insight.page import check_free
 
         check_free(out, overwrite=overwrite)
     console = Console(stderr=True, highlight=False)
     if compare is not None:
-        _compare([compare, *names], console, out, figures, steps=steps or 100, updates=updates,
-                 start=start, recurrent_scale=recurrent_scale, seed=seed)  # fmt: skip
+        given = {k: v for k, v in {"steps": steps, **training}.items() if v is not None}
+        _compare([compare, *names], console, out, figures, **given)
         return
     if len(names) != 1:
         raise ConfigError(
@@ -81,10 +105,18 @@ def inspect(
         raise ConfigError(
             "inspect: there are no data.\n  A model folder holds none. Give some: --data load.csv."
         )
-    subject, notes = subject_of(Path(names[0]), data, rows=rows, lag=lag, steps=steps)
+    subject, notes = subject_of(Path(names[0]), data, rows=_ROWS if rows is None else rows, lag=lag,
+                                steps=steps)  # fmt: skip
     for note in notes:
         typer.echo(f"- {note}", err=True)
     _inspect(subject, _course(Path(names[0])), console, out, figures, unit or [])
+
+
+def _refuse(options: dict[str, Any], why: str) -> None:
+    """Refuse options that could not act."""
+    for name, value in options.items():
+        if value is not None and value != []:
+            raise ConfigError(f"--{name.replace('_', '-')}: {why}\n  Leave it out.")
 
 
 def _inspect(

@@ -130,9 +130,9 @@ def of_the_bias(found: Inspection, layer: str) -> tuple[str, ...]:
     if f"b_{keep.gate}" not in cell.weights:
         return (f"a cell that keeps more than the {number(mean)} a step that this one keeps.",)
     return (
-        f"a start of b_{keep.gate} at {sign}{number(wanted)} (ln of the lag; forget_bias of the "
+        f"a start of b_{keep.gate} at {sign}{number(wanted)} (ln of {lag}; forget_bias of the "
         f"LSTM, init of any cell): {keep} is {number(mean)} in the mean and keeps 1/e for "
-        f"{number(float(np.median(report.horizon)))} steps, the lag is {lag}.",
+        f"{number(float(np.median(report.horizon)))} steps; {found.lag_in_words(layer)}.",
     )
 
 

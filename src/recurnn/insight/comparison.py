@@ -269,6 +269,8 @@ def compare(
             raise one_of("cell", name, cells.CELLS)
     if start not in STARTS:
         raise one_of("compare: start", start, STARTS)
+    if updates < 1:
+        raise ConfigError(f"compare: updates is {updates}; expected a whole number of at least 1.")
     if not 0 <= recurrent_scale < math.inf:
         raise ConfigError(
             f"compare: recurrent_scale is {recurrent_scale}; expected a number of at least 0."

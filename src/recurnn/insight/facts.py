@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from recurnn.insight.inspection import Inspection
 
 _NEAR = 0.01  # of a loss, or of the largest change: what is below makes no difference
+_UNJUDGED = ", so that none of this is judged"
 
 
 def facts(found: Inspection) -> list[str]:
@@ -22,9 +23,10 @@ def facts(found: Inspection) -> list[str]:
     said = [_decay(found, name) for name in found.flows]
     said += [line for line in (_hidden(found), _context(found)) if line]
     if found.subject.lag is None:
+        judged = any(v.name in ("vanishes", "forgets") for v in found.verdicts)
         said.append(
-            "How far back the task reaches is not known, so that none of this is judged: tell it "
-            "as the lag (--lag, Subject(lag=...))."
+            f"How far back the task reaches is not known{'' if judged else _UNJUDGED}: tell it as "
+            "the lag (--lag, Subject(lag=...))."
         )
     return said
 

@@ -313,11 +313,17 @@ def series_figure(
 
     Raises:
         ConfigError: there is no such state, gate, unit or row.
+        ShapeError: the series is shorter than what the layer has read.
     """
     y = np.asarray(series, dtype=np.float64).reshape(-1)
     every = unit_map(layer, name, row=row, labels=times)
     below: Figure = every
     steps = np.asarray(every.names(1))
+    if len(y) < len(steps):
+        raise ShapeError(
+            f"series_figure: the series has {len(y)} values, {layer.name} {len(steps)} steps.\n"
+            "  Give one a step."
+        )
     if len(steps) != len(y):  # a layer that reads several steps at once
         y = y[len(y) % len(steps) :].reshape(len(steps), -1).mean(axis=1)
     above, title = Lines("Series", "step", "value", {"series": (steps, y)}), name

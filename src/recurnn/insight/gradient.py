@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recurnn.errors import ConfigError
+from recurnn.errors import ConfigError, DataError, one_of
 from recurnn.insight.decay import Decay, fit_decay
 from recurnn.insight.record import Layer, Record
 from recurnn.subject import Subject
@@ -48,7 +48,13 @@ class Flow:
         return bool((self.total > 0).any())
 
     def share(self, state: str) -> Array:
-        """What is left of one state's gradient at each lag, of the total at lag 0; [K]."""
+        """What is left of one state's gradient at each lag, of the total at lag 0; [K].
+
+        Raises:
+            ConfigError: the layer has no such state.
+        """
+        if state not in self.norms:
+            raise one_of(f"{self.layer}: state", state, self.norms)
         return _median_share(self.norms[state], self.total[0])
 
 
@@ -68,6 +74,7 @@ def gradient_flow(subject: Subject, step: int | None = None) -> dict[str, Flow]:
 
     Raises:
         ConfigError: the model has no recurrent layer, or no such step.
+        DataError: in no row is the gradient a number.
 
     Example:
         >>> import torch, recurnn
@@ -96,16 +103,36 @@ def measured(subject: Subject, record: Record, step: int | None = None) -> dict[
         loss = subject.last_loss(losses, step).sum()
         backward(subject.module, loss)
         # A norm's square must not overflow. Where one does, the whole gradient is made smaller.
+        # A row of NaN is another matter: it is left out, and the others stay as they are.
         scale = 1.0
-        if not all(torch.isfinite(v).all() for layer in record for v in layer.norms.values()):
+        if any(torch.isinf(v).any() for layer in record for v in layer.norms.values()):
             scale = _SMALLER
             backward(subject.module, loss * scale)
+        _check_numbers(subject, record, losses)
     where = None
     if losses.dim() == 2:
         both = subject.at is not None and step is None
         ends = subject.ends if step is None else (subject.real - 1).clamp(max=step % subject.steps)
         where = Where(subject.steps, ends.numpy(), both=both)
     return {layer.name: _flow(layer, where, scale) for layer in record}
+
+
+def _check_numbers(subject: Subject, record: Record, losses: Tensor) -> None:
+    """Refuse what has no gradient in any row, and say where it comes from."""
+    lost = [
+        layer.name
+        for layer in record
+        if not all(torch.isfinite(v).any() for v in layer.norms.values())
+    ]
+    if not lost:
+        return
+    weights = [k for k, p in subject.module.named_parameters() if not torch.isfinite(p).all()]
+    named = {"x": subject.x, "y": subject.y, "the loss": losses}
+    places = [k for k, v in named.items() if not torch.isfinite(v).all()] + weights
+    raise DataError(
+        f"{subject.name}: the gradient that reaches {lost[0]} is not a number, in no row.\n"
+        f"  Not finite: {', '.join(places) or 'the gradient alone'}."
+    )
 
 
 def sweep(subject: Subject, lags: Sequence[int] | None = None) -> pd.DataFrame:
@@ -120,7 +147,7 @@ def sweep(subject: Subject, lags: Sequence[int] | None = None) -> pd.DataFrame:
         arrives there, and ``rate``, the factor by which it changes at each step.
 
     Raises:
-        ConfigError: the model takes windows of one length only.
+        ConfigError: the model takes windows of one length only, or x has not so many steps.
     """
     rows = []
     for lag in spread_lags(subject.steps - 1) if lags is None else lags:
@@ -230,7 +257,10 @@ def _median_share(norms: Array, first: Array) -> Array:
     rows = first > 0
     if not rows.any():
         return np.zeros(len(norms))
+    shares = norms[:, rows] / first[rows]
+    if not np.isnan(shares).any():  # which numpy does many times as fast
+        return np.asarray(np.median(shares, axis=1), dtype=np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # lags that no row reaches
-        median = np.nanmedian(norms[:, rows] / first[rows], axis=1)
+        median = np.nanmedian(shares, axis=1)
     return np.asarray(np.nan_to_num(median, nan=0.0), dtype=np.float64)

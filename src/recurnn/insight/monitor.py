@@ -154,8 +154,9 @@ class Monitor(Watch):
     def _gates_of(self, layer: Layer) -> list[str]:
         """What of a layer's values opens and shuts, found once: it costs as much as a look."""
         if layer.name not in self._gates:
-            kinds = roles_of(layer.cell).kinds
-            self._gates[layer.name] = [k for k in layer.cell.gates if kinds[k] == "gate"]
+            gates = layer.cell.gates
+            kinds = roles_of(layer.cell).kinds if gates else {}
+            self._gates[layer.name] = [k for k in gates if kinds[k] == "gate"]
         return self._gates[layer.name]
 
     def _judge(self, layer: str, flow: Flow, lag: int, left: float, *, known: bool) -> None:

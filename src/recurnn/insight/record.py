@@ -63,12 +63,59 @@ class Layer:
         return {k: torch.cat(norms) for k, norms in found.items()}
 
 
+class _Call:
+    """A module that is running: where it is in the model, and how many scans it has made."""
+
+    __slots__ = ("module", "path", "scans")
+
+    def __init__(self, path: str, module: nn.Module) -> None:
+        self.path, self.module, self.scans = path, module, 0
+
+
+class _Noted:
+    """A module's forward, which notes that it runs, for less than torch's hooks cost.
+
+    It stands among the module's attributes for a while. A copy of the module made meanwhile, or
+    a pickle, has the forward that was there before.
+    """
+
+    def __init__(self, path: str, module: nn.Module, running: list[_Call]) -> None:
+        self._path, self._module, self._running = path, module, running
+        self._own = vars(module).get("forward")
+        self.__wrapped__ = module.forward  # for who asks what arguments it takes
+
+    def __call__(self, *given: Any, **more: Any) -> Any:
+        self._running.append(_Call(self._path, self._module))
+        try:
+            return self.__wrapped__(*given, **more)
+        finally:
+            self._running.pop()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_same, (self._own,)) if self._own else (getattr, (self._module, "forward"))
+
+    def put(self, until: ExitStack) -> None:
+        """In the place of the module's forward, until the end."""
+        vars(self._module)["forward"] = self
+        until.callback(self._take_out)
+
+    def _take_out(self) -> None:
+        del vars(self._module)["forward"]
+        if self._own is not None:
+            vars(self._module)["forward"] = self._own
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
 class Record:
     """Everything that the recurrent layers of a model do while this is on.
 
     The results of the model stay what they are, up to rounding where another kernel runs. Where
-    only norms are recorded, the backward pass costs a few per cent more. What torch.compile has
-    compiled runs uncompiled meanwhile, so that it is seen.
+    only norms are recorded, a training step costs a few per cent more; let the record be on for
+    many of them, and `clear` it before each. What torch.compile has compiled runs uncompiled
+    meanwhile, so that it is seen.
 
     Args:
         module: the model. Its layers are those of `recurnn.nn`, alone or within others, or its
@@ -93,13 +140,13 @@ class Record:
     ) -> None:
         self.module, self.states, self.gates, self.norms = module, states, gates, norms
         self._layers: dict[str, Layer] = {}
-        self._running: list[tuple[str, nn.Module, int]] = []
+        self._running: list[_Call] = []
         self._open = ExitStack()
 
     def __enter__(self) -> Record:
         for path, module in self.module.named_modules():
             if _may_scan(module):
-                self._hook(path, module)
+                _Noted(path, module, self._running).put(self._open)
         if "torch._dynamo" in sys.modules:  # what is compiled would run past the recorder
             self._open.enter_context(torch.compiler.set_stance("force_eager"))
         self._open.enter_context(recording(self))
@@ -109,25 +156,17 @@ class Record:
         self._open.close()
         self._running.clear()
 
-    def _hook(self, path: str, module: nn.Module) -> None:
-        def enter(*_: Any) -> None:
-            self._running.append((path, module, 0))
-
-        def leave(*_: Any) -> None:
-            self._running.pop()
-
-        before = module.register_forward_pre_hook(enter)
-        after = module.register_forward_hook(leave, always_call=True)
-        self._open.callback(before.remove)
-        self._open.callback(after.remove)
+    def clear(self) -> None:
+        """Forget what was seen so far, and look on."""
+        self._layers = {}
 
     def saw(self, scan: Seen) -> None:
         """A scan has run forward within the module, or beside it."""
         if not self._running:
             return
-        path, module, number = self._running[-1]
-        self._running[-1] = path, module, number + 1
-        name = _name(path, module, number)
+        call = self._running[-1]
+        name = _name(call.path, call.module, call.scans)
+        call.scans += 1
         self._layers.setdefault(name, Layer(name)).calls.append(scan)
 
     @property
@@ -159,7 +198,7 @@ class Record:
 
 
 def _may_scan(module: nn.Module) -> bool:
-    """Not torch's own modules, nor cells: hooks of each would cost a small model's step 7 %."""
+    """Not torch's own modules, nor cells: they are many, and to note each would cost time."""
     plain = type(module).__module__.startswith("torch.nn.") or isinstance(module, Cell)
     return not plain or "forward" in vars(module)
 
