@@ -7,6 +7,7 @@ must come to the same perplexity. Each runs in a process of its own.
 
     python benchmarks/zaremba.py [--epochs 13]
     python benchmarks/zaremba.py --updates 300  # the speed alone
+    python benchmarks/zaremba.py --precision bfloat16  # ours; torch stands beside it in both
 """
 
 from __future__ import annotations
@@ -34,28 +35,36 @@ from recurnn.training import Epoch, Run, Supervised, Update, Watch, fit
 
 TRAIN, HELD = 929_000, 71_000
 ENGINES = ("recurnn", "torch")
+PRECISIONS = ("float32", "bfloat16")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--epochs", type=int, default=13)
     parser.add_argument("--updates", type=int, help="stop after so many")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     parser.add_argument("--one", choices=ENGINES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    epochs, updates, precision = arguments.epochs, arguments.updates, arguments.precision
     if arguments.one:
-        print(json.dumps(RUNS[arguments.one](arguments.epochs, arguments.updates)))
+        print(json.dumps(RUNS[arguments.one](epochs, updates, precision)))
         return
     print(machine())
-    found = {name: child(name, arguments.epochs, arguments.updates) for name in ENGINES}
-    ours, theirs = found["recurnn"], found["torch"]
-    print(f"\n{'':12}{'minutes':>9}{'tokens/s':>10}   perplexity of the held-out text by epoch")
-    for name, run in found.items():
+    cases = [("recurnn", precision), ("torch", "float32")]
+    if precision != "float32":
+        cases.append(("torch", precision))
+    found = {case: child(*case, epochs, updates) for case in cases}
+    print(f"\n{'':20}{'minutes':>9}{'tokens/s':>10}{'loss':>8}   perplexity, held out, by epoch")
+    for case, run in found.items():
         shown = " ".join(f"{p:.1f}" for p in run["perplexity"])
         print(
-            f"{name:12}{run['seconds'] / 60:9.2f}{run['tokens'] / run['seconds']:10,.0f}   {shown}"
+            f"{', '.join(case):20}{run['seconds'] / 60:9.2f}{rate(run):10,.0f}"
+            f"{run['loss'] / run['tokens']:8.4f}   {shown}"
         )
-    speed = ours["tokens"] / ours["seconds"] / (theirs["tokens"] / theirs["seconds"])
-    print(f"\nrecurnn is ×{speed:.2f} as fast (aim: 1.5)")
+    ours, theirs = found[cases[0]], found[cases[1]]
+    print(f"\nrecurnn is ×{rate(ours) / rate(theirs):.2f} as fast as torch in float32 (aim: 1.5)")
+    for case in cases[2:]:
+        print(f"and ×{rate(ours) / rate(found[case]):.2f} as fast as torch in {case[1]}")
     if ours["perplexity"]:
         apart = ours["perplexity"][-1] / theirs["perplexity"][-1] - 1
         print(
@@ -64,10 +73,16 @@ def main() -> None:
         )
 
 
-def child(name: str, epochs: int, updates: int | None) -> dict[str, Any]:
+def rate(run: dict[str, Any]) -> float:
+    """Tokens a second."""
+    return float(run["tokens"] / run["seconds"])
+
+
+def child(name: str, precision: str, epochs: int, updates: int | None) -> dict[str, Any]:
     more = [] if updates is None else ["--updates", str(updates)]
     done = subprocess.run(
-        [sys.executable, __file__, "--one", name, "--epochs", str(epochs), *more],
+        [sys.executable, __file__, "--one", name, "--precision", precision,
+         "--epochs", str(epochs), *more],
         stdout=subprocess.PIPE, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
@@ -75,8 +90,8 @@ def child(name: str, epochs: int, updates: int | None) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def options() -> LanguageOptions:
-    return LanguageOptions(**RECIPES["zaremba-small"])
+def options(precision: str = "float32") -> LanguageOptions:
+    return LanguageOptions(**RECIPES["zaremba-small"], precision=precision)
 
 
 def streams() -> tuple[Streams, Streams, int]:
@@ -91,14 +106,15 @@ def streams() -> tuple[Streams, Streams, int]:
 
 
 class Watched(Watch):
-    """Tokens and perplexities; ends a run that is to be short."""
+    """Tokens, their loss while training, and perplexities; ends a run that is to be short."""
 
     def __init__(self, updates: int | None) -> None:
         self.updates, self.began = updates, 0.0
-        self.found: dict[str, Any] = {"seconds": 0.0, "tokens": 0.0, "perplexity": []}
+        self.found: dict[str, Any] = {"seconds": 0.0, "tokens": 0.0, "loss": 0.0, "perplexity": []}
 
     def update(self, run: Run, update: Update) -> bool:
         self.found["tokens"] += update.count
+        self.found["loss"] += update.count * update.loss
         return update.number == self.updates
 
     def epoch(self, run: Run, epoch: Epoch, *, best: bool) -> None:
@@ -110,10 +126,10 @@ class Watched(Watch):
             print(f"recurnn, epoch {epoch.number}: {epoch.seconds:.1f} s", file=sys.stderr)
 
 
-def ours(epochs: int, updates: int | None) -> dict[str, Any]:
+def ours(epochs: int, updates: int | None, precision: str) -> dict[str, Any]:
     train, held, V = streams()
     module, watch = network(options(), V), Watched(updates)
-    fit(module, train, held, options().plan(epochs), watch=watch,
+    fit(module, train, held, options(precision).plan(epochs), watch=watch,
         objective=Supervised(module.loss))  # fmt: skip
     watch.found["seconds"] = time.perf_counter() - watch.began
     return watch.found
@@ -145,7 +161,7 @@ class Plain(nn.Module):
         return self.head(h), state
 
 
-def plain(epochs: int, updates: int | None) -> dict[str, Any]:
+def plain(epochs: int, updates: int | None, precision: str) -> dict[str, Any]:
     train, held, V = streams()
     o = options()
     module = network(o, V)
@@ -153,7 +169,8 @@ def plain(epochs: int, updates: int | None) -> dict[str, Any]:
     net = Plain(module, V)
     weights = [p for p in net.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(weights, lr=o.learning_rate)
-    found: dict[str, Any] = {"seconds": 0.0, "tokens": 0, "perplexity": []}
+    found: dict[str, Any] = {"seconds": 0.0, "tokens": 0, "loss": 0.0, "perplexity": []}
+    half = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
     began = time.perf_counter()
     for epoch in range(1, epochs + 1):
         start = time.perf_counter()
@@ -166,17 +183,20 @@ def plain(epochs: int, updates: int | None) -> dict[str, Any]:
             x, y, _ = train.chunk(begin, min(begin + o.steps, train.length))
             if state is not None:
                 state = tuple(s.detach() for s in state)
-            scores, state = net(x, state)
-            loss = F.cross_entropy(scores.flatten(0, 1), y.flatten())
+            with half:
+                scores, state = net(x, state)
+                loss = F.cross_entropy(scores.flatten(0, 1), y.flatten())
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(weights, o.clip)
             optimizer.step()
             found["tokens"] += y.numel()
+            found["loss"] += y.numel() * loss.item()
             if n == updates:
                 found["seconds"] = time.perf_counter() - began
                 return found
-        found["perplexity"].append(math.exp(evaluate(net, held)))
+        with half:
+            found["perplexity"].append(math.exp(evaluate(net, held)))
         print(f"torch, epoch {epoch}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
     found["seconds"] = time.perf_counter() - began
     return found

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import pytest
 import torch
@@ -16,50 +13,14 @@ from torch.nn import functional as F
 
 from gradients import with_gradients
 from kernels import threads
+from output_layers import Case, by_us, planted
 from problems import normal
 from recurnn import nn
-from recurnn.compiler import output_layer as module
 from recurnn.nn import linear_cross_entropy
 from tolerance import agree, identical
 
 F32, F64, BF16 = torch.float32, torch.float64, torch.bfloat16
 ENGINES = ("cpu", "reference")
-
-
-@dataclass(frozen=True)
-class Case:
-    """One problem, in a line that can be pasted."""
-
-    N: int = 7
-    H: int = 9
-    V: int = 70
-    dtype: torch.dtype = F64
-    bias: bool = True
-    reduction: str = "mean"
-    ignored: tuple[int, ...] = ()
-    contiguous: bool = True
-    rows: int = 128
-    """At a time."""
-
-    def inputs(self) -> dict[str, Tensor]:
-        """h, weight and bias, random and not symmetric."""
-        wide = 1 if self.contiguous else 2
-        h = normal(self.N, wide * self.H, seed=1, dtype=self.dtype)
-        weight = normal(self.V, wide * self.H, seed=2, dtype=self.dtype)
-        found = {"h": h, "weight": weight}
-        if not self.contiguous:
-            found["h"] = h.detach()[:, 1::2].requires_grad_()
-            found["weight"] = weight.detach()[:, : self.H].requires_grad_()
-        if self.bias:
-            found["bias"] = normal(self.V, seed=3, dtype=self.dtype)
-        return found
-
-    def target(self) -> Tensor:
-        """Every end of the vocabulary among them."""
-        drawn = torch.randint(self.V, (self.N,), generator=torch.Generator().manual_seed(4))
-        drawn[: min(self.N, 2)] = torch.tensor([self.V - 1, 0])[: min(self.N, 2)]
-        drawn[list(self.ignored)] = -100
-        return drawn
 
 
 CASES = [
@@ -82,25 +43,9 @@ CASES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _own_groups() -> Iterator[None]:
-    kept = module.GROUP_BYTES, module.FEWEST_ROWS
-    yield
-    module.GROUP_BYTES, module.FEWEST_ROWS = kept
-
-
 def by_torch(case: Case, inputs: dict[str, Tensor], target: Tensor) -> dict[str, Tensor]:
     logits = F.linear(inputs["h"], inputs["weight"], inputs.get("bias"))
     loss = F.cross_entropy(logits, target, reduction=case.reduction)
-    return with_gradients({"loss": loss}, inputs)
-
-
-def by_us(case: Case, inputs: dict[str, Tensor], target: Tensor, engine: str) -> dict[str, Tensor]:
-    module.GROUP_BYTES, module.FEWEST_ROWS = 0, case.rows
-    loss = linear_cross_entropy(
-        inputs["h"], inputs["weight"], target, inputs.get("bias"),
-        reduction=case.reduction, engine=engine,
-    )  # fmt: skip
     return with_gradients({"loss": loss}, inputs)
 
 
@@ -293,7 +238,7 @@ PLANTED = [
             ("bias[n][k] = lowest[0];", "bias[n][k] = 0;", Case(V=69)),
             ("f = o.scale[r] / sum;", "f = o.scale[0] / sum;", Case(N=9, reduction="none")),
             ("word == 0, depth,", "true, depth,", Case(V=600)),
-            ("(me + 1) / of, done > 0)", "(me + 1) / of, false)", Case(N=20, rows=6)),
+            ("run(g, team, member, done > 0);", "run(g, team, member, false);", Case(N=20, rows=6)),
             ("c.row[c.n] = r;", "c.row[c.n] = c.n;", Case(ignored=(1,))),
         )
     ),
@@ -301,17 +246,6 @@ PLANTED = [
 
 
 @pytest.mark.parametrize(("line", "by", "case"), PLANTED)
-def test_a_planted_mistake_is_seen(line: str, by: str, case: Case, monkeypatch) -> None:
-    build = module.load
-
-    def load(text: str, dtype: str, name: str) -> Any:
-        assert text.count(line) == 1
-        return build(text.replace(line, by), dtype, name)
-
-    monkeypatch.setattr(module, "load", load)
-    module._library.cache_clear()
-    try:
-        with pytest.raises(AssertionError, match=r"loss|d (h|weight|bias)"):
-            compare(case)
-    finally:
-        module._library.cache_clear()
+def test_a_planted_mistake_is_seen(line: str, by: str, case: Case) -> None:
+    with planted(line, by), pytest.raises(AssertionError, match=r"loss|d (h|weight|bias)"):
+        compare(case)

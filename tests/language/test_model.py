@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import recurnn
+from recurnn.compiler.output_layer import _library
 from recurnn.data.text import Texts, fit_tokenizer
 from recurnn.errors import ConfigError, DataError
 from recurnn.models.language import RECIPES, Cache, LanguageOptions
@@ -173,6 +174,19 @@ def test_a_recipes_vocabulary_is_a_limit_and_a_given_one_is_kept_to():
     assert model.tokenizer.size == 19
     with pytest.raises(ConfigError, match="does not support a vocabulary of 100"):
         recurnn.LanguageModel(unit="words", vocabulary=100, epochs=0).fit(sentences(40))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_bfloat16_trains_as_float32_does(tied):
+    options = SMALL | {"epochs": 2, "tied": tied, "ngram": 0}
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        model = recurnn.LanguageModel(**options, precision=precision).fit(sentences(300))
+        losses[precision] = [e.validation_loss for e in model.history.epochs]
+        assert {p.dtype for p in model.network.parameters()} == {torch.float32}
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.01)
+    unit = _library(torch.bfloat16) is not _library(torch.float32)
+    assert (losses["bfloat16"] != losses["float32"]) == unit
 
 
 def test_recipes_are_the_papers():

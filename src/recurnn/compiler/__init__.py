@@ -8,7 +8,7 @@ tensors out), `segments` (the same with less kept), `operation` (one operation o
 `stepping` (one step a call). `show` prints the first of them. The headers are what every kernel
 shares: ``vectors.h``, ``products.h``, ``threads.h``, ``call.h`` (what a kernel is told) and
 ``recurrence.h``, the loop over time. Beside them stands `output_layer`, the output layer of a
-language model, on the same products and threads.
+language model, on the same products and threads, and on ``tiles.h`` for bfloat16.
 """
 
 from recurnn.compiler.binding import Binding, Bound, Piece

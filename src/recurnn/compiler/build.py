@@ -56,12 +56,15 @@ def compiler() -> str:
 def _machine() -> str:
     """What a binary for this machine depends on beside its text."""
     version = subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=False)
-    flags = ""
+    return f"{version.stdout}{platform.machine()}{platform.processor()}{processor_flags()}"
+
+
+@functools.cache
+def processor_flags() -> str:
+    """What Linux says that the processor can do; empty elsewhere."""
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text().splitlines()
-        flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return f"{version.stdout}{platform.machine()}{platform.processor()}{flags}"
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
 
 
 def load(text: str, dtype: str, name: str) -> ctypes.CDLL:

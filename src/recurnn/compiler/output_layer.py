@@ -1,6 +1,7 @@
 """The output layer's kernel: logits, softmax cross-entropy and all gradients in one pass.
 
-The text is ``output_layer.h``, on the same products and threads as the recurrences.
+The text is ``output_layer.h`` and its parts, on the same products and threads as the recurrences;
+of bfloat16 on the products of ``tiles.h``, where the processor has a matrix unit.
 """
 
 from __future__ import annotations
@@ -16,13 +17,21 @@ import torch
 from torch import Tensor
 
 from recurnn.compiler.arrays import scratch
-from recurnn.compiler.build import load
+from recurnn.compiler.build import load, processor_flags
 from recurnn.compiler.kernel import REALS
 from recurnn.compiler.structures import I64, P, share_pool
 
-HEADERS = ("vectors.h", "products.h", "threads.h", "call.h", "output_layer.h")
+HEADERS = (
+    "vectors.h", "products.h", "threads.h", "call.h", "tiles.h",
+    "output_layer.h", "output_float.h", "output_half.h", "output_call.h",
+)  # fmt: skip
 GROUP_BYTES = 16 << 20
 """The logits that are held at a time."""
+
+ROOMS = (
+    "logits", "scaled", "most", "panel", "h_laid", "sums", "turned", "paired", "numbers",
+)  # fmt: skip
+"""The working arrays, in the order in which the kernel says how large they are."""
 
 FEWEST_ROWS = 128  # in a group: with fewer, reading the weight costs more than the products
 
@@ -35,7 +44,8 @@ class _Call(ctypes.Structure):
         ("h_stride", I64), ("weight_stride", I64),
         ("h", P), ("weight", P), ("bias", P), ("target", P), ("scale", P),
         ("loss", P), ("dh", P), ("dweight", P), ("dbias", P),
-        ("logits", P), ("scaled", P), ("most", P), ("panel", P), ("room", I64),
+        ("logits", P), ("scaled", P), ("most", P), ("panel", P), ("h_laid", P), ("sums", P),
+        ("turned", P), ("paired", P), ("numbers", P), ("member", I64),
     )  # fmt: skip
 
 
@@ -55,13 +65,21 @@ class Losses(NamedTuple):
 def _library(dtype: torch.dtype) -> Any:
     """The kernel for one type of weights, compiled when it is first wanted.
 
+    For bfloat16 it is that of float32 where there is no matrix unit, or the system denies its use.
+
     Raises:
         Unsupported: there is no compiler, or it refuses the text.
     """
+    half = dtype == torch.bfloat16
+    if half and "amx_bf16" not in processor_flags():
+        return _library(torch.float32)
     folder = resources.files("recurnn.compiler")
     text = "\n".join(folder.joinpath(name).read_text() for name in HEADERS)
-    library = load(text, REALS[dtype], "cross-entropy")
-    library.output.argtypes, library.output.restype = (ctypes.c_void_p,), None
+    library = load("#define MATRIX_UNIT\n" * half + text, REALS[dtype], "cross-entropy")
+    if half and not library.tiles():
+        return _library(torch.float32)
+    library.output.argtypes, library.output.restype = (P,), None
+    library.rooms.argtypes, library.rooms.restype = (P, P), None
     return library
 
 
@@ -76,7 +94,7 @@ def has_cross_entropy(dtype: torch.dtype) -> None:
 
 def cross_entropy(
     h: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, scale: Tensor | None,
-    wants: Sequence[bool] = (False, False, False),
+    wants: Sequence[bool] = (False, False, False), *, half: bool = False,
 ) -> Losses:  # fmt: skip
     """The cross-entropy of each row, and if there is a scale the gradients of their weighted sum.
 
@@ -87,11 +105,13 @@ def cross_entropy(
         target: int64 [N], from 0 to V − 1; below 0 a row does not count.
         scale: dL/dloss of each row, [N], or None for no gradients.
         wants: whether dh, dW and db are wanted.
+        half: whether products are to take their operands rounded to bfloat16, as they do where
+            `weight` is of it; on a processor without a matrix unit for them they do not.
     """
     dtype = weight.dtype
-    library = _library(dtype)
-    # bfloat16 is widened here.
-    real = torch.float32 if dtype == torch.bfloat16 else dtype
+    kind = torch.bfloat16 if half else dtype
+    library = _library(kind)
+    real = torch.float32 if kind == torch.bfloat16 else kind
     h, weight = (_rows(t.to(real)) for t in (h, weight))
     given = [None if t is None else t.to(real).contiguous() for t in (bias, scale)]
     target = target.contiguous()
@@ -103,27 +123,31 @@ def cross_entropy(
     found = [h.new_empty(s) if w and scale is not None else None for s, w in shapes]
     if N == 0:
         return Losses(losses, [None if g is None else g.zero_().to(dtype) for g in found])
-    group, panel, words = group_of(N, V, h.element_size()), library.panel(), library.words()
-    sizes = (
-        -(-V // words) * group * library.step(),
-        (H // panel + 1) * group * panel if both else 0,
-        threads * group * panel // 4,
-        threads * (room := max(H, words) * panel),
-    )
-    starts = list(itertools.accumulate((-(-size // 64) * 64 for size in sizes), initial=0))
-    work = scratch(h, starts[-1], "output layer")
-    pieces = [work[start:] for start in starts[:-1]]
-    arrays = (h, weight, given[0], target, given[1], losses, *found, *pieces)
+    arrays = (h, weight, given[0], target, given[1], losses, *found)
     call = _Call(
-        N, H, V, group, threads, 0, h.stride(0), weight.stride(0),
-        *(None if t is None else t.data_ptr() for t in arrays), room,
+        N, H, V, group_of(N, V, h.element_size()), threads, 0, h.stride(0), weight.stride(0),
+        *(None if t is None else t.data_ptr() for t in arrays),
     )  # fmt: skip
+    work = _take_room(library, call, losses)
     share_pool(call)
     library.output(ctypes.addressof(call))
+    del work
     return Losses(
         losses,
         [g.to(dtype) if w and g is not None else None for g, w in zip(found, wants, strict=True)],
     )
+
+
+def _take_room(library: Any, call: _Call, like: Tensor) -> Tensor:
+    """Give a call its working arrays, which live as long as what is returned."""
+    needs = (I64 * (len(ROOMS) + 1))()
+    library.rooms(ctypes.addressof(call), ctypes.addressof(needs))
+    *sizes, call.member = needs
+    starts = list(itertools.accumulate((-(-size // 64) * 64 for size in sizes), initial=0))
+    work = scratch(like, starts[-1], "output layer")
+    for name, start in zip(ROOMS, starts[:-1], strict=True):
+        setattr(call, name, work.data_ptr() + start * work.element_size())
+    return work
 
 
 def group_of(N: int, V: int, size: int) -> int:

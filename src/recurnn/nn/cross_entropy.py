@@ -42,6 +42,9 @@ def linear_cross_entropy(
 
     Args:
         h: [..., H], of float32, float64 or bfloat16; under autocast it takes the weight's type.
+            Under autocast to bfloat16 the products of float32 weights take their operands rounded
+            to it where the processor has a matrix unit for them (AMX); sums, losses and gradients
+            are float32 in any case.
         weight: W, [V, H].
         target: whole numbers from 0 to V − 1, of the shape of `h` without H.
         bias: b, [V], or None.
@@ -224,13 +227,28 @@ def in_torch(
 def _engine(engine: str, weight: Tensor) -> Run:
     if engine not in ENGINES:
         raise one_of("engine", engine, ENGINES)
-    reason = "" if engine == "reference" else _why_not(weight.dtype, weight.device.type)
+    half = _to_be_rounded(weight)
+    kind = torch.bfloat16 if half else weight.dtype
+    reason = "" if engine == "reference" else _why_not(kind, weight.device.type)
     if reason and engine == "cpu":
         raise EngineError(
             f"linear_cross_entropy: the engine 'cpu' cannot run this.\n  {reason}.\n"
             "  Use engine='auto' or engine='reference'."
         )
-    return in_torch if reason or engine == "reference" else compiler.cross_entropy
+    if reason or engine == "reference":
+        return in_torch
+    return functools.partial(compiler.cross_entropy, half=half)
+
+
+def _to_be_rounded(weight: Tensor) -> bool:
+    """Whether autocast wants products of bfloat16."""
+    device = weight.device.type
+    return (
+        torch._C._is_any_autocast_enabled()
+        and weight.dtype == torch.float32
+        and autocast_on(device)
+        and torch.get_autocast_dtype(device) == torch.bfloat16
+    )
 
 
 @functools.cache

@@ -90,7 +90,7 @@ Averaging = Annotated[
 ActivationPenalty = Annotated[float | None, _option(_FIT, "On the squares of the outputs.")]
 ChangePenalty = Annotated[float | None, _option(_FIT, "On the squares of their changes.")]
 Precision = Annotated[
-    str | None, _option(_FIT, "float32; or bfloat16, outside recurrences and full softmax.")
+    str | None, _option(_FIT, "float32; or bfloat16, in softmax and projections.")
 ]
 Validation = Annotated[float | None, _option(_FIT, "Share or number held out to choose by (0.1).")]
 Test = Annotated[float | None, _option(_FIT, "Share or number held out to report on (0).")]
