@@ -41,8 +41,11 @@ LONG = "id,t,a,label\nq,1,3,no\nq,2,1,no\np,1,5,yes\n"
          "FILE: line 6 has 3 fields; line 1 has 2, separated by commas.\n  Every line must have as "
          "many."),
         ("a.csv", b"a,x\n\xff,y\n", {},
-         "FILE: this is not UTF-8 text.\n  Line 2 has the byte 0xff at place 1.\n  Save the file "
-         "as UTF-8 (in a spreadsheet: CSV UTF-8)."),
+         "FILE: this is not UTF-8 text.\n  Byte 4, on line 2, is 0xff.\n  Convert it; if it is "
+         "Latin-1, say: iconv -f latin1 -t utf-8 FILE > NEW"),
+        ("a.csv", b"PK\x03\x04\x00\x00", {},
+         "FILE: this is not text but a binary file.\n  Byte 4 is zero, which no text has.\n  Name "
+         "the text files; of a folder by a pattern, such as 'folder/**/*.txt'."),
         ("a.csv", TEXT, {"label": ("column 3",)},
          "FILE: there is no column 'column 3'.\n  Columns: column 1, column 2. Did you mean "
          "'column 2'?"),
@@ -67,7 +70,7 @@ LONG = "id,t,a,label\nq,1,3,no\nq,2,1,no\np,1,5,yes\n"
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', {},
          "FILE: line 2 is not JSON.\n  Expecting ':' delimiter: line 1 column 8 (char 7)"),
         ("a.jsonl", "[1, 2]\n", {},
-         'FILE: line 1 is not a JSON object.\n  Expected one a line: {"text": "...", "label": '
+         'FILE: line 1 is a list, not a JSON object.\n  Expected one a line, such as {"text": '
          '"..."}.'),
         ("a.ts", "@data\n1,2:a\n", {},
          "FILE: the sequences have no labels.\n  The header says neither @classLabel true nor "

@@ -146,13 +146,16 @@ def test_bleu_without_sacrebleu(monkeypatch):
                          "more."),
         ("p.tsv", "a\tb\n\tc\n", "{}, line 2: column 1 is empty.\n  Fill it, or leave the row "
                                  "out."),
-        ("p.tsv", "a\tb\n\nc\td\n", "{}, line 2: column 1 is empty.\n  Fill it, or leave the row "
-                                    "out."),
-        ("p.csv", "source,target\na,b\nc,\n", "{}, row 1: column target is empty.\n  Fill it, or "
-                                              "leave the row out."),
+        ("p.tsv", "a\tb\n\nc\t\n", "{}, line 3: column 2 is empty.\n  Fill it, or leave the row "
+                                   "out."),
+        ("p.csv", 'source,target\na,"b\nb"\nc,\n', "{}, line 4: column target is empty.\n  Fill "
+                                                   "it, or leave the row out."),
+        ("p.csv", "source,source\na,b\n", "{}: two columns are named 'source'.\n  Rename one of "
+                                         "them."),
         ("p.jsonl", '{"source": "a", "target": ["b"]}\n',
          "{}, line 1: column target does not hold text.\n  It has a list there."),
-        ("p.jsonl", "[1]\n", "{}: line 1 is a list; expected an object."),
+        ("p.jsonl", "[1]\n", '{}: line 1 is a list, not a JSON object.\n  Expected one a line, such '
+                            'as {{"text": "..."}}.'),
     ],
 )  # fmt: skip
 def test_files(tmp_path, name, content, text):
@@ -176,7 +179,7 @@ def test_other_files(tmp_path):
     assert message(DataError, read_rows, file).startswith(f"{file}: line 1 is not JSON.\n  ")
     file = tmp_path / "ragged.tsv"
     file.write_text("a\tb\nc\td\te\n")
-    assert message(DataError, read_rows, file).startswith(f"{file}: this is not a table.\n  ")
+    assert message(DataError, read_rows, file).startswith(f"{file}: line 2 has 3 fields; line 1 ")
     file = tmp_path / "p.csv"
     file.write_text("en,fr\na,b\n")
     rows = read_rows(file)

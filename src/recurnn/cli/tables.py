@@ -134,7 +134,9 @@ def _perplexity(value: float) -> str:
 
 def _number(value: float) -> str:
     """Four significant digits, without an exponent where it can be had."""
-    if value == 0 or 1e-5 <= abs(value) < 1e7:
+    if value == 0:
+        return "0"
+    if 1e-5 <= abs(value) < 1e7:
         digits = max(0, 4 - len(f"{abs(value):.0f}")) if abs(value) >= 1 else 6
         return f"{value:.{digits}f}"
     return f"{value:.3e}"

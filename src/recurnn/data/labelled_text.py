@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recurnn.data.tables import Table, not_utf8, opened, stem
+from recurnn.data.tables import Table, stem
+from recurnn.data.text.decoding import text_of
 from recurnn.errors import DataError
 
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
@@ -25,14 +26,9 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a file without their ends, numbered from 1.
 
     Raises:
-        DataError: the file is damaged or not UTF-8.
+        DataError: the file is damaged, binary, or not UTF-8.
     """
-    try:
-        with opened(path) as file:
-            for number, raw in enumerate(file, start=1):
-                yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise not_utf8(path) from error
+    yield from enumerate(text_of(path).removesuffix("\n").split("\n"), start=1)
 
 
 def read_text(path: Path, *, header: bool | None) -> Table:
@@ -47,15 +43,13 @@ def read_text(path: Path, *, header: bool | None) -> Table:
     """
     lines = [line for _, line in zip(range(_SAMPLE), numbered_lines(path), strict=False)]
     separator = _separator([line for _, line in lines])
-    rows, places = _rows(path, separator)
+    rows, places = text_rows(path, separator)
     if not rows:
         raise DataError(f"{path}: the file has no rows.")
     headed = _is_header(rows) if header is None else header
     names = rows[0] if headed else [f"column {k}" for k in range(1, len(rows[0]) + 1)]
     names = [name.strip() or f"unnamed {k}" for k, name in enumerate(names)]
-    for name in names:
-        if names.count(name) > 1:
-            raise DataError(f"{path}: two columns are named {name!r}.\n  Rename one of them.")
+    check_names(path, names)
     rows, places = (rows[1:], places[1:]) if headed else (rows, places)
     if not rows:
         raise DataError(f"{path}: there are column names but no rows.")
@@ -69,10 +63,20 @@ def read_text(path: Path, *, header: bool | None) -> Table:
 
 
 def read_json(path: Path) -> Table:
-    """A file with a JSON object a line.
+    """A table of JSON lines; columns of numbers are numbers.
 
     Raises:
-        DataError: a line is not a JSON object.
+        DataError: a line is not a JSON object, or there is none.
+    """
+    rows, places = json_rows(path)
+    return Table(pd.DataFrame(rows), stem(path), str(path), np.array(places))
+
+
+def json_rows(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """The objects of a file that has one a line, and their lines; blank lines are left out.
+
+    Raises:
+        DataError: a line is not a JSON object, or there is none.
     """
     rows, places = list[dict[str, Any]](), list[int]()
     for number, line in numbered_lines(path):
@@ -84,14 +88,21 @@ def read_json(path: Path) -> Table:
             raise DataError(f"{path}: line {number} is not JSON.\n  {error}") from error
         if not isinstance(row, dict):
             raise DataError(
-                f"{path}: line {number} is not a JSON object.\n"
-                '  Expected one a line: {"text": "...", "label": "..."}.'
+                f"{path}: line {number} is a {type(row).__name__}, not a JSON object.\n"
+                '  Expected one a line, such as {"text": "..."}.'
             )
         rows.append(row)
         places.append(number)
     if not rows:
         raise DataError(f"{path}: the file has no rows.")
-    return Table(pd.DataFrame(rows), stem(path), str(path), np.array(places))
+    return rows, places
+
+
+def check_names(path: Path, names: list[str]) -> None:
+    """Refuse a table that has two columns of the same name."""
+    twice = next((name for k, name in enumerate(names) if name in names[:k]), None)
+    if twice is not None:
+        raise DataError(f"{path}: two columns are named {twice!r}.\n  Rename one of them.")
 
 
 def _separator(lines: list[str]) -> str:
@@ -110,8 +121,12 @@ def _reader(lines: Any, separator: str) -> Any:
     return csv.reader(lines, delimiter=separator, skipinitialspace=True)
 
 
-def _rows(path: Path, separator: str) -> tuple[list[list[str]], list[int]]:
-    """The rows that are not blank, and the lines on which they begin."""
+def text_rows(path: Path, separator: str) -> tuple[list[list[str]], list[int]]:
+    """The rows of a table that are not blank, and the lines on which they begin.
+
+    Raises:
+        DataError: it is no text, or a row has more or fewer fields than the first.
+    """
     text = "\n".join(line for _, line in numbered_lines(path))
     rows, places, begin = list[list[str]](), list[int](), 1
     reader = _reader(io.StringIO(text), separator)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +12,9 @@ import pandas as pd
 
 from recurnn.data import pairs_archives
 from recurnn.data.labelled import check_there
+from recurnn.data.labelled_text import check_names, json_rows, text_rows
 from recurnn.data.tables import parquet_frame
-from recurnn.data.text.decoding import PACKED, text_of
+from recurnn.data.text.decoding import PACKED
 from recurnn.errors import DataError, nearest
 
 SUFFIXES = (".tsv", ".txt", ".csv", ".parquet", ".jsonl", ".ndjson", *pairs_archives.SUFFIXES)
@@ -42,20 +40,20 @@ class Rows:
     Attributes:
         frame: the values; columns without names are called 1, 2, ...
         origin: the file, for errors.
-        lines: whether a row is a line of the file.
-        first: number of the line of the first row.
+        lines: the line of the file that each row begins on; None for files without lines.
         named: whether the columns have names.
     """
 
     frame: pd.DataFrame
     origin: str
-    lines: bool
-    first: int
+    lines: Sequence[int] | None
     named: bool
 
     def at(self, row: int) -> str:
         """Where a row is: ``pairs.tsv, line 7``, or ``row 6``, counted from 0."""
-        return f"{self.origin}, " + (f"line {row + self.first}" if self.lines else f"row {row}")
+        return f"{self.origin}, " + (
+            f"row {row}" if self.lines is None else f"line {self.lines[row]}"
+        )
 
     @property
     def names(self) -> list[str]:
@@ -123,18 +121,14 @@ def read_rows(path: str | Path, *, header: bool | None = None, known: Sequence[s
             f"  Known: {', '.join(SUFFIXES)}."
         )
     if suffix == ".parquet":
-        return _filled(Rows(parquet_frame(path), str(path), lines=False, first=0, named=True))
+        return _filled(Rows(parquet_frame(path), str(path), lines=None, named=True))
     if suffix in pairs_archives.SUFFIXES:
         frame = pairs_archives.archive_frame(path)
-        return _filled(Rows(frame, str(path), lines=False, first=0, named=True))
-    text = text_of(path)
+        return _filled(Rows(frame, str(path), lines=None, named=True))
     if suffix in _JSON:
-        return _filled(_json_rows(path, text))
-    tabs = suffix != ".csv"
-    names = [cell.strip().lower() for cell in text.partition("\n")[0].split("\t" if tabs else ",")]
-    if header is None:
-        header = not tabs or sum(name in known for name in names) >= min(2, len(names))
-    return _filled(_table_rows(path, text, tabs=tabs, header=header))
+        found, lines = json_rows(path)
+        return _filled(Rows(pd.DataFrame(found, dtype=object), str(path), lines, named=True))
+    return _filled(_table_rows(path, "," if suffix == ".csv" else "\t", header, known))
 
 
 def roles(
@@ -155,7 +149,7 @@ def roles(
 
     Example:
         >>> frame = pd.DataFrame({"id": ["1"], "tgt": ["b"], "src": ["a"]})
-        >>> rows = Rows(frame, "f.csv", lines=True, first=2, named=True)
+        >>> rows = Rows(frame, "f.csv", lines=[2], named=True)
         >>> roles(rows, {"source": (None, SOURCE), "target": (None, TARGET)})
         ({'source': 'src', 'target': 'tgt'}, 'f.csv: source is src, target is tgt')
     """
@@ -190,32 +184,17 @@ def _filled(rows: Rows) -> Rows:
     return rows
 
 
-def _table_rows(path: Path, text: str, *, tabs: bool, header: bool) -> Rows:
-    try:
-        frame = pd.read_csv(
-            io.StringIO(text), sep="\t" if tabs else ",", header=0 if header else None, dtype=str,
-            keep_default_na=False, index_col=False, skip_blank_lines=not tabs,
-            quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
-        )  # fmt: skip
-    except pd.errors.EmptyDataError:
-        frame = pd.DataFrame()
-    except pd.errors.ParserError as error:
-        raise DataError(f"{path}: this is not a table.\n  {error}") from error
-    if not header:
-        frame.columns = pd.Index([str(k + 1) for k in range(len(frame.columns))])
-    return Rows(frame, str(path), lines=tabs, first=2 if header else 1, named=header)
-
-
-def _json_rows(path: Path, text: str) -> Rows:
-    found = []
-    for number, line in enumerate(text.rstrip("\n").split("\n"), start=1):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}: line {number} is not JSON.\n  {error}") from error
-        if not isinstance(row, dict):
-            raise DataError(f"{path}: line {number} is a {type(row).__name__}; expected an object.")
-        found.append(row)
-    names = list(dict.fromkeys(name for row in found for name in row))
-    frame = pd.DataFrame({n: pd.Series([row.get(n) for row in found], dtype=object) for n in names})
-    return Rows(frame, str(path), lines=True, first=1, named=True)
+def _table_rows(path: Path, separator: str, header: bool | None, known: Sequence[str]) -> Rows:
+    rows, lines = text_rows(path, separator)
+    if not rows:
+        return Rows(pd.DataFrame(), str(path), lines=lines, named=False)
+    names = [cell.strip() for cell in rows[0]]
+    if header is None:
+        sure = sum(name.lower() in known for name in names) >= min(2, len(names))
+        header = separator == "," or sure
+    if header:
+        rows, lines = rows[1:], lines[1:]
+    else:
+        names = [str(k + 1) for k in range(len(names))]
+    check_names(path, names)
+    return Rows(pd.DataFrame(rows, columns=names, dtype=object), str(path), lines, header)
