@@ -154,8 +154,8 @@ def test_bleu_without_sacrebleu(monkeypatch):
                                          "them."),
         ("p.jsonl", '{"source": "a", "target": ["b"]}\n',
          "{}, line 1: column target does not hold text.\n  It has a list there."),
-        ("p.jsonl", "[1]\n", '{}: line 1 is a list, not a JSON object.\n  Expected one a line, such '
-                            'as {{"text": "..."}}.'),
+        ("p.jsonl", "[1]\n", '{}: line 1 is a list, not a JSON object.\n  Expected one a line, '
+                            'such as {{"text": "..."}}.'),
     ],
 )  # fmt: skip
 def test_files(tmp_path, name, content, text):
