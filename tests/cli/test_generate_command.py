@@ -191,3 +191,21 @@ def test_texts_that_are_too_long_and_new_classes_are_named_by_their_line(tmp_pat
         "  It knows: x, y.\n"
     )
     assert "train s" not in run("generate", "eval", out, file)  # nothing was trained
+
+
+def test_a_file_to_test_on(names, tmp_path, capsys):
+    other = tmp_path / "other.tsv"
+    other.write_text("abcd\tA\nbbcd\tB\nabba\tA\n")
+    out = tmp_path / "m"
+    said = run("generate", "train", names, "--test", other, "--out", out, *FEW)
+    many = len(names.read_text().splitlines())
+    assert f"{many} sequences to train on, 3 to test on" in said
+    assert "Test part, 3 sequences" in said
+    other.write_text("abcd\tA\nbbcd\tC\n")
+    said = failing(capsys, "generate", "train", names, "--test", other, "--out", tmp_path / "new")
+    assert f"{other}, line 2: 'C' is a class that there is nothing of to train on." in said
+    said = failing(
+        capsys, "generate", "train", names, "--test", "no.tsv", "--out", tmp_path / "new"
+    )
+    assert "test is 'no.tsv', and there is no such file.\n  Expected a file, or a share" in said
+    assert not (tmp_path / "new").exists()

@@ -97,6 +97,7 @@ def test_nothing_is_written_over(model, pairs, capsys):
         (["--attention", "luong"], "attention: there is no 'luong'."),
         (["--source", "9"], "there is no column '9'.\n  Columns: 1, 2."),
         (["--test", "1"], "test is 1; expected a share"),
+        (["--test", "no.tsv"], "test is 'no.tsv', and there is no such file.\n  Expected a file"),
         (["--hidden-size", "x"], "--hidden-size is 'x'"),
         (["--resume"], "--resume needs to know from where"),
     ],
@@ -150,3 +151,12 @@ def test_pairs_that_are_too_long_or_one_column_are_named(pairs, tmp_path, capsys
     empty.write_text("")
     said = failing(capsys, "translate", "train", empty, "--out", out)
     assert said == f"error: {empty}: the file is empty.\n"
+
+
+def test_a_file_to_test_on(pairs, tmp_path):
+    other, out = tmp_path / "other.tsv", tmp_path / "m"
+    other.write_text("abc\tA B C\nab\tA B\n")
+    options = ["--target-unit", "tokens", "--test", other, "--out", out, *FEW]
+    said = run("translate", "train", pairs, *options)
+    assert "120 pairs to train on, 2 to test on" in said
+    assert "Test part, 2 pairs" in said

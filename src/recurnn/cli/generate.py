@@ -25,7 +25,7 @@ from recurnn.data.pairs import Rows, roles
 from recurnn.data.pairs_answers import split_by_source
 from recurnn.data.pairs_points import are_points, as_points
 from recurnn.data.pairs_tokens import check_lengths
-from recurnn.errors import ConfigError, DataError
+from recurnn.errors import ConfigError, DataError, nearest
 from recurnn.models import SequenceGenerator
 from recurnn.models.folder import check_free, written
 from recurnn.training import is_main
@@ -67,7 +67,7 @@ def train(
     vocabulary: o.Vocabulary = None,
     min_count: o.MinCount = None,
     max_length: o.MaxLength = None,
-    test: o.Test = 0.1,
+    test: o.Test = "0.1",
     validation: o.Validation = None,
     components: Components = None,
     cell: options.Cell = None,
@@ -92,7 +92,7 @@ def train(
 ) -> None:
     """Train a recurrent network on sequences by class or vector; compare it with baselines."""
     model = SequenceGenerator(target=unit, **o.settings(locals(), (*o.TRAINING, *_OWN)))
-    o.check_test(test)
+    held = o.test_of(test)
     kept = options.saves(checkpoints, resume=resume)
     logs = options.logs(log, replace=overwrite or resume)
     check_free(out, overwrite=overwrite)
@@ -103,20 +103,24 @@ def train(
         as_points(y, max_length, at)
     else:
         check_lengths(y, unit, max_length, at)
-    # The same sequence twice is one that was seen.
-    first, second = split_by_source([f"{a} {b}" for a, b in zip(x, y, strict=True)], test,
-                                    model.seed)  # fmt: skip
-    console.print(f"- {len(first):,} sequences to train on, {len(second):,} to test on")
+    if isinstance(held, Path):
+        names = [name for part, name in columns.items() if part != "target"]
+        trained, tested = (x, y), _held(held, x, names, columns["target"], header)
+    else:
+        # The same sequence twice is one that was seen.
+        parts = split_by_source([f"{a} {b}" for a, b in zip(x, y, strict=True)], held, model.seed)
+        trained, tested = (([x[i] for i in part], [y[i] for i in part]) for part in parts)
+    console.print(f"- {len(trained[0]):,} sequences to train on, {len(tested[0]):,} to test on")
     what = "points" if are_points(y) else "tokens"
     model.fit(
-        [x[i] for i in first], [y[i] for i in first],
+        *trained,
         watch=[Announced(console, model, unit=what), *logs], saves=kept,
     )  # fmt: skip
     if not is_main():
         return
-    if second:
-        model.compare([x[i] for i in second], [y[i] for i in second])
-        console.print(score_table(model.comparison, f"Test part, {len(second):,} sequences"))
+    if tested[0]:
+        model.compare(*tested)
+        console.print(score_table(model.comparison, f"Test part, {len(tested[0]):,} sequences"))
         console.print(f"{model.verdict}\n", markup=False)
     _write(model, out, x, y, columns, header, overwrite=overwrite)
     one = x[0]
@@ -243,6 +247,24 @@ def _conditions(rows: Rows, columns: dict[str, str]) -> list[Any]:
             return list(texts[0])
         given = list(zip(*texts, strict=True))
     return [_numbers(rows.at(i), row, len(given[0])) for i, row in enumerate(given)]
+
+
+def _held(
+    file: Path, x: list[Any], condition: list[str], target: str, header: bool | None
+) -> tuple[list[Any], list[Any]]:
+    """Conditions and sequences of another file to test on, which training has to know."""
+    found, y, _, _, at = read_sequences(file, None, condition, target, header)
+    if isinstance(x[0], list):
+        for i, one in enumerate(found):
+            _numbers(at(i), one, len(x[0]))
+        return found, y
+    new = next((i for i, one in enumerate(found) if one not in set(x)), None)
+    if new is not None:
+        raise DataError(
+            f"{at(new)}: {found[new]!r} is a class that there is nothing of to train on."
+            f"{nearest(found[new], set(x))}"
+        )
+    return found, y
 
 
 def _numbers(at: str, row: Any, size: int) -> list[float]:

@@ -23,7 +23,7 @@ Header = Annotated[
 Vocabulary = Annotated[int | None, option(READ, "Tokens at most, <unk> and <end> included.")]
 MinCount = Annotated[int | None, option(READ, "Tokens that come less often are <unk>.")]
 MaxLength = Annotated[int | None, option(READ, "Most tokens that a text may have.")]
-Test = Annotated[float, option(READ, "Share held out to report on (0.1).")]
+Test = Annotated[str, option(READ, "Another file, or a share held out, to report on (0.1).")]
 Validation = Annotated[float | None, option(READ, "Share held out to choose by (0.1).")]
 
 HiddenSize = Annotated[str | None, option(NET, "Units: 128; or one a layer: 256,128.")]
@@ -52,10 +52,24 @@ def settings(given: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return options.settings(None, {k: v for k, v in given.items() if k in names and v is not None})
 
 
-def check_test(share: float) -> None:
-    """Refuse a share of the test part that cannot be."""
+def test_of(text: str) -> float | Path:
+    """What is reported on: a share that is held out, or a file.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    try:
+        share = float(text)
+    except ValueError:
+        if not Path(text).is_file():
+            raise ConfigError(
+                f"test is {text!r}, and there is no such file.\n"
+                "  Expected a file, or a share of at least 0 and below 1."
+            ) from None
+        return Path(text)
     if not 0 <= share < 1:
         raise ConfigError(f"test is {share:g}; expected a share of at least 0 and below 1.")
+    return share
 
 
 def keep_columns(folder: Path, columns: Mapping[str, str], *, header: bool | None) -> None:

@@ -50,7 +50,7 @@ Copy = Annotated[
     option(o.NET, "Unknown words are copied from the source.", "--copy/--no-copy"),
 ]
 Directions = Annotated[
-    bool | None, option(o.NET, "Read the source from both ends (on).", "--both/--forward")
+    bool | None, option(o.NET, "Read the source from both ends (on).", "--bidirectional/--one-way")
 ]
 AttentionKind = Annotated[str | None, option(o.NET, "general, dot, bahdanau or none (general).")]
 Sampling = Annotated[
@@ -71,7 +71,7 @@ def train(
     vocabulary: o.Vocabulary = None,
     min_count: o.MinCount = None,
     max_length: o.MaxLength = None,
-    test: o.Test = 0.1,
+    test: o.Test = "0.1",
     validation: o.Validation = None,
     copy: Copy = None,
     bidirectional: Directions = None,
@@ -103,7 +103,7 @@ def train(
     if settings.get("attention") == "none":
         settings["attention"] = None
     model = Seq2Seq(source=source_unit, target=target_unit, **settings)
-    o.check_test(test)
+    held = o.test_of(test)
     kept = options.saves(checkpoints, resume=resume)
     logs = options.logs(log, replace=overwrite or resume)
     check_free(out, overwrite=overwrite)
@@ -112,19 +112,26 @@ def train(
     tell(console, [note])
     for texts, unit in ((sources, source_unit), (targets, target_unit)):
         check_lengths(texts, unit, max_length, at)
-    first, second = split_by_source(sources, test, model.seed)
-    console.print(f"- {len(first):,} pairs to train on, {len(second):,} to test on")
+    if isinstance(held, Path):
+        trained = sources, targets
+        tested = read_pairs(held, None, columns["source"], columns["target"], header)[:2]
+    else:
+        first, second = split_by_source(sources, held, model.seed)
+        trained, tested = (
+            ([sources[i] for i in part], [targets[i] for i in part]) for part in (first, second)
+        )
+    console.print(f"- {len(trained[0]):,} pairs to train on, {len(tested[0]):,} to test on")
     model.fit(
-        [sources[i] for i in first], [targets[i] for i in first],
+        *trained,
         watch=[Announced(console, model, unit="tokens"), *logs], saves=kept,
     )  # fmt: skip
     if not is_main():
         return
-    if second:
-        model.compare([sources[i] for i in second], [targets[i] for i in second])
-        console.print(score_table(model.comparison, f"Test part, {len(second):,} pairs"))
+    if tested[0]:
+        model.compare(*tested)
+        console.print(score_table(model.comparison, f"Test part, {len(tested[0]):,} pairs"))
         console.print(f"{model.verdict}\n", markup=False)
-    shown = [sources[i] for i in (second or first)][:_SHOWN]
+    shown = (tested[0] or sources)[:_SHOWN]
     _write(model, out, shown, columns, header, overwrite=overwrite)
     console.print(
         f"Use it with:\n  recurnn translate predict {shlex.quote(str(out))} "
