@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +11,9 @@ from recurnn.baselines import TextScores
 NOISE = 0.005
 """A difference in nats below this share is none."""
 
+LONGEST = 30
+"""Mean characters between white space from which on these are no words."""
+
 
 @dataclass(frozen=True)
 class TextRow:
@@ -20,8 +22,7 @@ class TextRow:
     Attributes:
         model: its name.
         perplexity: by token.
-        word_perplexity: by word, whatever the tokens are; None where words are so long that it is
-            beyond all numbers, as in a script without spaces.
+        word_perplexity: by word, whatever the tokens are; None for a script without spaces.
         nats: by character.
         bits: by character.
         size: numbers that the model keeps: weights, or counts.
@@ -41,7 +42,8 @@ class TextRow:
     @classmethod
     def of(cls, model: str, scores: TextScores, **more: Any) -> TextRow:
         """The row of some scores."""
-        by_word = scores.word_perplexity if math.isfinite(scores.word_perplexity) else None
+        words = scores.characters.sum() <= LONGEST * scores.words.sum()
+        by_word = scores.word_perplexity if words else None
         return cls(
             model, scores.perplexity, by_word, scores.nats_per_character,
             scores.bits_per_character, **more,
