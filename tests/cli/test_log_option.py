@@ -35,7 +35,7 @@ def lines(path: Path) -> list[dict[str, float]]:
 
 
 def test_the_log_of_a_forecaster_is_of_its_network_alone(csv: Path, tmp_path: Path) -> None:
-    log, out = tmp_path / "logs" / "log.jsonl", tmp_path / "model"
+    log, out = tmp_path / "log.jsonl", tmp_path / "model"
     run("forecast", csv, "--value", "kW", "--out", out, "--log", log, *FEW)
     history = pd.read_csv(out / "history.csv")
     assert history["epoch"].tolist() == [0, 1, 2]
