@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from recurnn.data.sequence_inputs import refuse_sparse
 from recurnn.data.text import END, TOKENIZERS, UNKNOWN, CharacterTokenizer, Tokenizer, WordTokenizer
 from recurnn.data.text.kinds import fit_tokenizer, tokenizer_from
 from recurnn.data.text.tokenizer import NAMES, Ids, lasting
@@ -99,6 +100,7 @@ def as_texts(source: Any, what: str) -> list[Text]:
     Raises:
         DataError: there is none, one is empty, or is no text.
     """
+    refuse_sparse(source, f"{what} is")
     if isinstance(source, pd.Series):
         source = source.to_numpy()
     wrong = isinstance(source, str | bytes | pd.DataFrame | Mapping | Set)
