@@ -162,6 +162,10 @@ def test_what_it_refuses(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
         ("inspect", model, "--data", data, "--unit", "rnn:h"): "Known: layers.0.",
         ("inspect", model, "--data", data, "--out", folder / "there.html"): "exists.\n",
         ("inspect", "--compare", "elman", "lstn"): "Did you mean 'lstm'?",
+        ("inspect", "--compare", "gru", "gru"): "gru comes twice.\n  Name every cell once.",
+        ("inspect", "--compare", "gru", "--figures", data): "load.csv is a file; figures need a",
+        ("inspect", model, "--data", data, "--figures", data / "in"): "load.csv is a file",
+        ("inspect", model, "--data", data, "--out", folder / "r.pdf"): "ends in .html or .htm.",
         ("inspect", "--compare", "gru", "--steps", 0): "problem: 0 steps; it needs at least 2.",
         (
             "inspect",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -152,3 +154,14 @@ def test_the_course_has_a_panel_for_what_is_known():
     panels = figures.course_figure(insight.Course(more, clip=1.0)).panels
     assert [p.title for p in panels] == ["Loss", "Norm of the gradient"]
     assert panels[1].bands == [(1.0, "clip")]
+
+
+@pytest.mark.parametrize("panels", [False, True])
+def test_the_legend_stands_beside_the_lines_and_in_the_picture(panels):
+    lines = Lines("t", "x", "y", {k: ([0, 1], [0.0, 1.0]) for k in ("layer 0", "layer 1")})
+    drawn = (Panels("t", "x", "y", [lines, lines]) if panels else lines).matplotlib()
+    drawn.savefig(io.BytesIO())
+    for ax in drawn.axes:
+        legend = ax.get_legend().get_window_extent()
+        assert legend.x0 >= ax.bbox.x1
+        assert legend.x1 <= drawn.bbox.x1

@@ -91,6 +91,10 @@ def inspect(
         from recurnn.insight.page import check_free
 
         check_free(out, overwrite=overwrite)
+    if figures is not None:
+        from recurnn.insight.figure import check_folder
+
+        check_folder(figures)
     console = Console(stderr=True, highlight=False)
     if compare is not None:
         given = {k: v for k, v in {"steps": steps, **training}.items() if v is not None}

@@ -12,6 +12,7 @@ from recurnn.cells import Cell
 from recurnn.insight.dynamics import cell_and_weights
 
 if TYPE_CHECKING:
+    from recurnn.insight.decay import Decay
     from recurnn.insight.inspection import Inspection
 
 
@@ -35,6 +36,20 @@ def number(value: float) -> str:
     if size >= 100 or size == int(size):
         return f"{sign}{size:,.0f}"
     return f"{sign}{size:.3g}" if size >= 10 else f"{sign}{size:.2g}".replace("0.", ".", 1)
+
+
+def pace(decay: Decay) -> str:
+    """How fast it falls or grows, in words."""
+    if decay.gone:
+        return "is gone after a single step"
+    if decay.half_life < math.inf:
+        return (
+            f"halves every {number(decay.half_life)} steps; 1 % is left after "
+            f"{number(decay.steps_until(0.01))}"
+        )
+    if decay.doubling < math.inf:
+        return f"doubles every {number(decay.doubling)} steps"
+    return "neither falls nor grows"
 
 
 def percent(share: float) -> str:

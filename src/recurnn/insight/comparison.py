@@ -19,7 +19,7 @@ from recurnn.errors import ConfigError, one_of
 from recurnn.insight import figures as f
 from recurnn.insight.advice import number, percent
 from recurnn.insight.course import Course
-from recurnn.insight.figure import Figure, Lines, Panels
+from recurnn.insight.figure import Figure, Lines, Panels, save_all
 from recurnn.insight.gradient import Flow, gradient_flow, spread_lags
 from recurnn.insight.inspection import inspect
 from recurnn.insight.monitor import Monitor
@@ -189,13 +189,7 @@ class Comparison:
 
     def save_figures(self, folder: str | Path) -> list[str]:
         """Write every figure as PNG and CSV into a folder; returns their names."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        names = []
-        for name, figure in self.figures():
-            figure.save(folder, name)
-            names.append(name)
-        return names
+        return save_all(self.figures(), folder)
 
     def _gradient(self, title: str, flows: dict[str, Flow]) -> Lines:
         made = f.gradient_figure(flows)
@@ -262,11 +256,17 @@ def compare(
     Raises:
         ConfigError: no such cell, or one that the comparison cannot make.
     """
+    if isinstance(names, str):
+        raise ConfigError(
+            f"compare: names is {names!r}; expected a list of cells.\n  Give [{names!r}], or more."
+        )
     if not names:
         raise ConfigError("compare: there are no cells.\n  Give one or more: elman lstm gru.")
     for name in names:
         if name not in cells.CELLS:
             raise one_of("cell", name, cells.CELLS)
+        if list(names).count(name) > 1:
+            raise ConfigError(f"compare: {name} comes twice.\n  Name every cell once.")
     if start not in STARTS:
         raise one_of("compare: start", start, STARTS)
     if updates < 1:

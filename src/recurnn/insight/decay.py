@@ -28,8 +28,15 @@ class Decay:
     floor: float = 0.0
 
     @property
+    def gone(self) -> bool:
+        """Whether nothing is left after a single step, so that there is no rate."""
+        return len(self.curve) > 1 and self.curve[0] > 0 and not (self.curve[1:] > self.floor).any()
+
+    @property
     def half_life(self) -> float:
-        """Steps in which it halves; infinite if it does not fall."""
+        """Steps in which it halves; infinite if it does not fall, zero if nothing is left of it."""
+        if self.gone:
+            return 0.0
         return math.log(0.5) / math.log(self.rate) if 0 < self.rate < 1 else math.inf
 
     @property

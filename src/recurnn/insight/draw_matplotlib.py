@@ -81,7 +81,7 @@ def _lines(ax: Axes, figure: Lines) -> None:
         ax.set(xlim=figure.limits, ylim=figure.limits)
     ax.grid(color="0.92", lw=0.6)
     if len(figure.lines) > 1:
-        ax.legend(frameon=False, fontsize=8)
+        _legend(ax)
 
 
 def _heatmap(made: Drawing, ax: Axes, figure: Heatmap) -> None:
@@ -128,4 +128,9 @@ def _bars(ax: Axes, figure: Bars) -> None:
         if named:
             ax.set_xticks(places, labels=[str(p) for p in at], fontsize=8)
     if len(figure.bars) > 1:
-        ax.legend(frameon=False, fontsize=8)
+        _legend(ax)
+
+
+def _legend(ax: Axes) -> None:
+    """Beside the axes: within them the best place is searched for, slowly, and warned about."""
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))

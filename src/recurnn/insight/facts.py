@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from recurnn.insight.advice import number, percent
+from recurnn.insight.advice import number, pace, percent
 
 if TYPE_CHECKING:
     from recurnn.insight.inspection import Inspection
@@ -36,17 +35,9 @@ def _decay(found: Inspection, layer: str) -> str:
     decay, left = flow.decay, flow.decay.left_after(found.lag_of(layer))
     if not flow.arrives:
         return f"{layer}: no gradient arrives."
-    if decay.half_life < math.inf:
-        pace = (
-            f"halves every {number(decay.half_life)} steps; 1 % is left after "
-            f"{number(decay.steps_until(0.01))}"
-        )
-    elif decay.doubling < math.inf:
-        pace = f"doubles every {number(decay.doubling)} steps"
-    else:
-        pace = "neither falls nor grows"
     return (
-        f"{layer}: the gradient {pace}; {found.lag_in_words(layer)}, where {percent(left)} is left."
+        f"{layer}: the gradient {pace(decay)}; {found.lag_in_words(layer)}, where "
+        f"{percent(left)} is left."
     )
 
 

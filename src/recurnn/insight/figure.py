@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +86,39 @@ class Figure:
         buffer = io.BytesIO()
         self.matplotlib().savefig(buffer, format="png")
         return buffer.getvalue()
+
+
+def save_all(figures: Iterable[tuple[str, Figure]], folder: str | Path) -> list[str]:
+    """Write figures by name as PNG and CSV into a folder, made if it is not there; their names.
+
+    Raises:
+        DataError: they cannot be written.
+    """
+    folder = Path(folder)
+    check_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be made: {error.strerror}.") from error
+    names = []
+    for name, figure in figures:
+        figure.save(folder, name)
+        names.append(name)
+    return names
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a file where a folder of figures is to be, before anything is computed.
+
+    Raises:
+        DataError: it, or what it would lie in, is a file.
+    """
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise DataError(
+                f"{place} is a file; figures need a folder.\n  Nothing was written. Give a folder; "
+                "it is made if it is not there."
+            )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ _STILL = 1e-4  # of a unit's typical size: what moves less does not move
 _BINS = 50
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Values:
     """One state or gate of a layer over data.
 
@@ -48,13 +48,20 @@ class Values:
     histogram: tuple[Array, Array]
     over_time: Array
 
+    def __repr__(self) -> str:
+        counts = f"{int(self.still.sum())} still, {int(self.dead.sum())} dead"
+        return (
+            f"<{self.kind} {self.name}: {len(self.mean)} units, {counts}; mean "
+            f"{self.mean.mean():.3g}, {self.saturated:.0%} saturated>"
+        )
+
     @property
     def saturated(self) -> float:
         """The share of all values below .05 (−.95) or above .95; zero where there is no bound."""
         return float((self.shut + self.open).mean())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GateReport:
     """The gates and states of one layer over data.
 
@@ -70,6 +77,10 @@ class GateReport:
     values: dict[str, Values]
     keep: Keep | None = None
     horizon: Array = field(default_factory=lambda: np.zeros(0))
+
+    def __repr__(self) -> str:
+        keeps = f"{self.keep} keeps {self.keep.state}" if self.keep else "no gate keeps a state"
+        return f"<GateReport of {self.layer}: {', '.join(self.values)}; {keeps}>"
 
     @property
     def gates(self) -> dict[str, Values]:

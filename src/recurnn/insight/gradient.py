@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 _SMALLER = 1e-18
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Flow:
     """The gradient of one layer, by steps back from where the loss enters it.
 
@@ -41,6 +41,12 @@ class Flow:
     norms: dict[str, Array]
     total: Array
     decay: Decay
+
+    def __repr__(self) -> str:
+        lags, rows = self.total.shape
+        states = ", ".join(self.norms)
+        size = f"{lags} lags, {rows} rows"
+        return f"<Flow of {self.layer}: {states}; {size}, × {self.decay.rate:.3g} a step>"
 
     @property
     def arrives(self) -> bool:

@@ -27,7 +27,7 @@ _MOST_STATES = 512  # of which products of Jacobians are computed
 _EXPONENT_STEPS, _EXPONENT_ROWS = 100, 8
 
 
-@dataclass
+@dataclass(repr=False)
 class Inspection:
     """What was measured of one model on some data.
 
@@ -60,6 +60,10 @@ class Inspection:
     first_row: Array | None = None
     contexts: pd.DataFrame | None = None
     course: Course | None = None
+
+    def __repr__(self) -> str:
+        """The summary: what a notebook shows of it."""
+        return self.summary()
 
     @functools.cached_property
     def verdicts(self) -> list[Verdict]:

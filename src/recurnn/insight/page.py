@@ -14,6 +14,7 @@ from recurnn.insight.figure import Figure
 from recurnn.insight.verdicts import Verdict
 
 # Not even a mistake can make the page ask for something.
+PAGES = (".html", ".htm")
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data: blob:; font-src data:"
@@ -173,8 +174,14 @@ def check_free(file: Path, *, overwrite: bool) -> None:
     """Refuse a file that must not be written to, before anything is computed.
 
     Raises:
-        DataError: it exists and `overwrite` is false, it is a folder, or its folder is missing.
+        DataError: it is not named as a page, it exists and `overwrite` is false, it is a folder,
+            or its folder is missing.
     """
+    if file.suffix.lower() not in PAGES:
+        raise DataError(
+            f"{file} is not a name of a page; expected one that ends in {' or '.join(PAGES)}.\n  "
+            "Nothing was written. A browser prints it as PDF; --figures writes PNG and CSV."
+        )
     if file.is_dir():
         raise DataError(f"{file} is a folder.\n  Give the name of a file to write.")
     if file.exists() and not overwrite:

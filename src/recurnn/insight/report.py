@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from recurnn.errors import DataError
 from recurnn.insight import figures as f
 from recurnn.insight.advice import number, percent
-from recurnn.insight.figure import Figure, Heatmap
+from recurnn.insight.figure import Figure, Heatmap, save_all
 from recurnn.insight.inspection import Inspection
 from recurnn.insight.page import Page
 from recurnn.insight.reading import readings
@@ -87,16 +86,7 @@ def save_figures(
     Raises:
         DataError: it cannot be written.
     """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder} cannot be made: {error.strerror}.") from error
-    names = []
-    for name, figure in named_figures(inspection, units):
-        figure.save(folder, name)
-        names.append(name)
-    return names
+    return save_all(named_figures(inspection, units), folder)
 
 
 def named_figures(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recurnn.insight import advice as why
-from recurnn.insight.advice import number, percent
+from recurnn.insight.advice import number, pace, percent
 
 if TYPE_CHECKING:
     from recurnn.insight.inspection import Inspection
@@ -111,9 +111,8 @@ def _vanishes(found: Inspection) -> Iterator[Rest]:
         if found.record[name].reverse and np.isnan(decay.rate):  # it begins at the loss's own step
             continue
         text = (
-            f"the gradient halves every {number(decay.half_life)} steps; 1 % is left after "
-            f"{number(decay.steps_until(0.01))}; {found.lag_in_words(name)}, where "
-            f"{percent(left)} is left{harm}."
+            f"the gradient {pace(decay)}; {found.lag_in_words(name)}, where {percent(left)} is "
+            f"left{harm}."
         )
         yield text, why.against_vanishing(found, name), name
 
