@@ -1,4 +1,4 @@
-"""What the child of `test_flat_memory` runs: read a file as a stream; the memory it held by and by."""
+"""What the child of `test_flat_memory` runs: read a file as a stream; the memory it held."""
 
 import json
 import sys

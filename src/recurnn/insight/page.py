@@ -177,13 +177,13 @@ def check_free(file: Path, *, overwrite: bool) -> None:
         DataError: it is not named as a page, it exists and `overwrite` is false, it is a folder,
             or its folder is missing.
     """
+    if file.is_dir():
+        raise DataError(f"{file} is a folder.\n  Give the name of a file to write.")
     if file.suffix.lower() not in PAGES:
         raise DataError(
             f"{file} is not a name of a page; expected one that ends in {' or '.join(PAGES)}.\n  "
             "Nothing was written. A browser prints it as PDF; --figures writes PNG and CSV."
         )
-    if file.is_dir():
-        raise DataError(f"{file} is a folder.\n  Give the name of a file to write.")
     if file.exists() and not overwrite:
         raise DataError(
             f"{file} exists.\n  Nothing was written. Give another file, or allow overwriting "
