@@ -187,8 +187,7 @@ def test_texts_that_are_too_long_and_new_classes_are_named_by_their_line(tmp_pat
     other.write_text("ab\tx\nba\tz\n")
     said = failing(capsys, "generate", "eval", out, other)
     assert said == (
-        f"error: {other}, line 2 has the class 'z', which the model was not trained on.\n"
-        "  It knows: x, y.\n"
+        f"error: {other}, line 2 has the class 'z', which is not trained on.\n  There are: x, y.\n"
     )
     assert "train s" not in run("generate", "eval", out, file)  # nothing was trained
 
@@ -203,9 +202,31 @@ def test_a_file_to_test_on(names, tmp_path, capsys):
     assert "Test part, 3 sequences" in said
     other.write_text("abcd\tA\nbbcd\tC\n")
     said = failing(capsys, "generate", "train", names, "--test", other, "--out", tmp_path / "new")
-    assert f"{other}, line 2: 'C' is a class that there is nothing of to train on." in said
+    assert (
+        f"{other}, line 2 has the class 'C', which is not trained on.\n  There are: A, B." in said
+    )
     said = failing(
         capsys, "generate", "train", names, "--test", "no.tsv", "--out", tmp_path / "new"
     )
     assert "test is 'no.tsv', and there is no such file.\n  Expected a file, or a share" in said
     assert not (tmp_path / "new").exists()
+
+
+def test_a_file_to_test_on_of_another_kind(strokes, names, captions, tmp_path, capsys):
+    other, out = tmp_path / "other.jsonl", ["--out", tmp_path / "m"]
+    for line, data, told in (
+        ({"label": 0, "points": [[1, 2, 3]]}, strokes,
+         "It has points of 3 numbers of classes; expected points of 2 numbers of classes."),
+        ({"label": 0, "points": "ab"}, strokes,
+         "It has texts of classes; expected points of 2 numbers of classes."),
+        ({"features": [1, 2], "caption": "a"}, captions / "captions.jsonl",
+         "It has texts of vectors of 2; expected texts of vectors of 3."),
+    ):  # fmt: skip
+        other.write_text(json.dumps(line) + "\n")
+        said = failing(capsys, "generate", "train", data, "--test", other, *out)
+        assert f"{other}: it does not fit what is trained on.\n  {told}" in said
+    other = tmp_path / "other.tsv"
+    other.write_text("ab\tA\nabcdefghi\tA\n")
+    said = failing(capsys, "generate", "train", names, "--test", other, "--max-length", 5, *out)
+    assert f"{other}, line 2 is too long.\n  It has 9 tokens; max_length is 5." in said
+    assert not (tmp_path / "m").exists()

@@ -160,3 +160,12 @@ def test_a_file_to_test_on(pairs, tmp_path):
     said = run("translate", "train", pairs, *options)
     assert "120 pairs to train on, 2 to test on" in said
     assert "Test part, 2 pairs" in said
+
+
+def test_a_file_to_test_on_with_a_text_that_is_too_long(pairs, tmp_path, capsys):
+    other, out = tmp_path / "other.tsv", tmp_path / "m"
+    other.write_text("abc\tA B C\nabcabcabc\tA B\n")
+    options = ["--test", other, "--max-length", 8, "--out", out]
+    said = failing(capsys, "translate", "train", pairs, "--target-unit", "tokens", *options)
+    assert f"{other}, line 2 is too long." in said
+    assert not out.exists()

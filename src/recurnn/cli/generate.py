@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,7 @@ from recurnn.data.pairs import Rows, roles
 from recurnn.data.pairs_answers import split_by_source
 from recurnn.data.pairs_points import are_points, as_points
 from recurnn.data.pairs_tokens import check_lengths
-from recurnn.errors import ConfigError, DataError, nearest
+from recurnn.errors import ConfigError, DataError
 from recurnn.models import SequenceGenerator
 from recurnn.models.folder import check_free, written
 from recurnn.training import is_main
@@ -99,13 +100,10 @@ def train(
     console = Console(highlight=False)
     x, y, columns, note, at = read_sequences(data, None, condition, target, header)
     tell(console, [note])
-    if are_points(y):
-        as_points(y, max_length, at)
-    else:
-        check_lengths(y, unit, max_length, at)
+    check = partial(_check_lengths, unit, max_length)
+    check(y, at)
     if isinstance(held, Path):
-        names = [name for part, name in columns.items() if part != "target"]
-        trained, tested = (x, y), _held(held, x, names, columns["target"], header)
+        trained, tested = (x, y), _held(held, x, y, columns, header, check)
     else:
         # The same sequence twice is one that was seen.
         parts = split_by_source([f"{a} {b}" for a, b in zip(x, y, strict=True)], held, model.seed)
@@ -144,7 +142,8 @@ def evaluate(
     x, y, _, note, at = read_sequences(data, model, condition, target, header)
     tell(console, [note])
     x = as_learned(loaded, x)
-    _check_classes(loaded, x, at)
+    if loaded.classes_ is not None:
+        _refuse_new(loaded.classes_, x, at)
     rows = loaded.compare(x, y, baselines=False)
     console.print(score_table(rows, f"{data}, {len(x):,} sequences"))
 
@@ -250,21 +249,38 @@ def _conditions(rows: Rows, columns: dict[str, str]) -> list[Any]:
 
 
 def _held(
-    file: Path, x: list[Any], condition: list[str], target: str, header: bool | None
-) -> tuple[list[Any], list[Any]]:
-    """Conditions and sequences of another file to test on, which training has to know."""
-    found, y, _, _, at = read_sequences(file, None, condition, target, header)
-    if isinstance(x[0], list):
-        for i, one in enumerate(found):
-            _numbers(at(i), one, len(x[0]))
-        return found, y
-    new = next((i for i, one in enumerate(found) if one not in set(x)), None)
-    if new is not None:
+    file: Path, x: list[Any], y: list[Any], columns: dict[str, str], header: bool | None,
+    check: Callable[[list[Any], Callable[[int], str]], None],
+) -> tuple[list[Any], list[Any]]:  # fmt: skip
+    """Conditions and sequences of another file to test on, of the kind of those to train on."""
+    names = [name for part, name in columns.items() if part != "target"]
+    found, sequences, _, _, at = read_sequences(file, None, names, columns["target"], header)
+    check(sequences, at)
+    kinds = [_kind_of(*one) for one in ((x, y), (found, sequences))]
+    if kinds[0] != kinds[1]:
         raise DataError(
-            f"{at(new)}: {found[new]!r} is a class that there is nothing of to train on."
-            f"{nearest(found[new], set(x))}"
+            f"{file}: it does not fit what is trained on.\n"
+            f"  It has {kinds[1]}; expected {kinds[0]}."
         )
-    return found, y
+    if isinstance(x[0], str):
+        _refuse_new(sorted(set(x)), found, at)
+    return found, sequences
+
+
+def _kind_of(x: list[Any], y: list[Any]) -> str:
+    """What belongs to what, in words."""
+    sequences = f"points of {len(y[0][0])} numbers" if are_points(y) else "texts"
+    return f"{sequences} of " + (f"vectors of {len(x[0])}" if isinstance(x[0], list) else "classes")
+
+
+def _check_lengths(
+    unit: str | None, most: int | None, y: list[Any], at: Callable[[int], str]
+) -> None:
+    """Name the row of a sequence that is too long."""
+    if are_points(y):
+        as_points(y, most, at)
+    else:
+        check_lengths(y, unit, most, at)
 
 
 def _numbers(at: str, row: Any, size: int) -> list[float]:
@@ -300,14 +316,14 @@ def as_learned(model: SequenceGenerator, x: list[Any]) -> list[Any]:
     return [known.get(one, one) if isinstance(one, str) else one for one in x]
 
 
-def _check_classes(model: SequenceGenerator, x: list[Any], at: Callable[[int], str]) -> None:
-    """Name the row of a class that the model was not trained on."""
-    for i, one in enumerate(x):
-        if model.classes_ is not None and one not in model.classes_:
-            raise DataError(
-                f"{at(i)} has the class {one!r}, which the model was not trained on.\n"
-                f"  It knows: {', '.join(map(str, model.classes_[:SHOWN]))}."
-            )
+def _refuse_new(classes: list[Any], x: list[Any], at: Callable[[int], str]) -> None:
+    """Name the row of a class that is not trained on."""
+    new = next((i for i, one in enumerate(x) if one not in classes), None)
+    if new is not None:
+        raise DataError(
+            f"{at(new)} has the class {x[new]!r}, which is not trained on.\n"
+            f"  There are: {', '.join(map(str, classes[:SHOWN]))}."
+        )
 
 
 def _plain(sequence: Any) -> str:

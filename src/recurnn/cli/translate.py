@@ -110,11 +110,12 @@ def train(
     console = Console(highlight=False)
     sources, targets, columns, note, at = read_pairs(data, None, source, target, header)
     tell(console, [note])
-    for texts, unit in ((sources, source_unit), (targets, target_unit)):
-        check_lengths(texts, unit, max_length, at)
+    units = (source_unit, target_unit)
+    _check_lengths((sources, targets), units, max_length, at)
     if isinstance(held, Path):
-        trained = sources, targets
-        tested = read_pairs(held, None, columns["source"], columns["target"], header)[:2]
+        x, y, _, _, place = read_pairs(held, None, columns["source"], columns["target"], header)
+        _check_lengths((x, y), units, max_length, place)
+        trained, tested = (sources, targets), (x, y)
     else:
         first, second = split_by_source(sources, held, model.seed)
         trained, tested = (
@@ -200,6 +201,15 @@ def predict(
             typer.echo(target if isinstance(target, str) else " ".join(target))
     else:
         say(pd.DataFrame({"source": sources, "target": said}), out)
+
+
+def _check_lengths(
+    both: tuple[list[str], list[str]], units: tuple[str | None, str | None], most: int | None,
+    at: Callable[[int], str],
+) -> None:  # fmt: skip
+    """Name the row of a source or a target that is too long."""
+    for texts, unit in zip(both, units, strict=True):
+        check_lengths(texts, unit, most, at)
 
 
 def _refuse_missing(text: str) -> None:

@@ -41,9 +41,9 @@ def read_text(path: Path, *, header: bool | None) -> Table:
     Raises:
         DataError: not UTF-8, ragged, or without rows.
     """
-    lines = [line for _, line in zip(range(_SAMPLE), numbered_lines(path), strict=False)]
-    separator = _separator([line for _, line in lines])
-    rows, places = text_rows(path, separator)
+    text = text_of(path)
+    separator = _separator(text.split("\n", _SAMPLE)[:_SAMPLE])
+    rows, places = fields_of(path, text, separator)
     if not rows:
         raise DataError(f"{path}: the file has no rows.")
     headed = _is_header(rows) if header is None else header
@@ -121,13 +121,17 @@ def _reader(lines: Any, separator: str) -> Any:
     return csv.reader(lines, delimiter=separator, skipinitialspace=True)
 
 
-def text_rows(path: Path, separator: str) -> tuple[list[list[str]], list[int]]:
+def fields_of(path: Path, text: str, separator: str) -> tuple[list[list[str]], list[int]]:
     """The rows of a table that are not blank, and the lines on which they begin.
 
+    Args:
+        path: of the table, for errors.
+        text: that it holds.
+        separator: of its columns.
+
     Raises:
-        DataError: it is no text, or a row has more or fewer fields than the first.
+        DataError: a row has more or fewer fields than the first.
     """
-    text = "\n".join(line for _, line in numbered_lines(path))
     rows, places, begin = list[list[str]](), list[int](), 1
     reader = _reader(io.StringIO(text), separator)
     try:

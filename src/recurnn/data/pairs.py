@@ -12,9 +12,9 @@ import pandas as pd
 
 from recurnn.data import pairs_archives
 from recurnn.data.labelled import check_there
-from recurnn.data.labelled_text import check_names, json_rows, text_rows
+from recurnn.data.labelled_text import check_names, fields_of, json_rows
 from recurnn.data.tables import parquet_frame
-from recurnn.data.text.decoding import PACKED
+from recurnn.data.text.decoding import PACKED, text_of
 from recurnn.errors import DataError, nearest
 
 SUFFIXES = (".tsv", ".txt", ".csv", ".parquet", ".jsonl", ".ndjson", *pairs_archives.SUFFIXES)
@@ -185,7 +185,7 @@ def _filled(rows: Rows) -> Rows:
 
 
 def _table_rows(path: Path, separator: str, header: bool | None, known: Sequence[str]) -> Rows:
-    rows, lines = text_rows(path, separator)
+    rows, lines = fields_of(path, text_of(path), separator)
     if not rows:
         return Rows(pd.DataFrame(), str(path), lines=lines, named=False)
     names = [cell.strip() for cell in rows[0]]

@@ -160,8 +160,10 @@ def check_lengths(
         most: tokens; None for any.
         where: from a number to what the text is called in errors.
     """
+    if most is None:
+        return
     kind = unit_of(texts, unit, "unit")
-    if most is None or kind == "bpe":
+    if kind == "bpe":
         return
     for i, ids in enumerate(encoded(fit_unit(kind, texts), texts)):
         if len(ids) > most:
