@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from recurnn import compiler
+from recurnn.autocast import autocast_on, halves_products, in_type
 from recurnn.cells import Cell
 from recurnn.checks import (
     State,
@@ -121,18 +122,29 @@ def scan(
     _check_options(engine, return_states, memory, return_gates, gradient_norms)
     check_input(cell, x)
     weights = parameters if parameters is not None else cell.tensors()
-    if torch._C._is_any_autocast_enabled() and autocast_on(x.device.type):
-        # Rounding adds up over the steps, so all is done in the type of the weights.
-        tensors = weights.tensors if isinstance(weights, Bound) else weights.values()
-        dtype = next(iter(tensors)).dtype
-        with torch.autocast(x.device.type, enabled=False):
-            return scan(
-                cell, _cast(x, dtype), _cast(state, dtype), lengths=lengths, reset=reset,
-                reset_state=_cast(reset_state, dtype), reverse=reverse,
-                inputs=_cast(inputs, dtype), parameters=weights, return_states=return_states,
-                return_gates=return_gates, gradient_norms=gradient_norms,
-                clip_gradient=clip_gradient, memory=memory, engine=engine,
-            )  # fmt: skip
+    options: dict[str, Any] = {
+        "lengths": lengths, "reset": reset, "reverse": reverse, "return_states": return_states,
+        "return_gates": return_gates, "gradient_norms": gradient_norms,
+        "clip_gradient": clip_gradient, "memory": memory, "engine": engine,
+    }  # fmt: skip
+    if not (torch._C._is_any_autocast_enabled() and autocast_on(x.device.type)):
+        return _scan(cell, x, state, reset_state, inputs, weights, half=False, **options)
+    # Rounding adds up over the steps: states and sums are of the weights' type.
+    like = next(iter(weights.tensors if isinstance(weights, Bound) else weights.values()))
+    x, start, restart, others = (in_type(v, like.dtype) for v in (x, state, reset_state, inputs))
+    half = halves_products(like)
+    with torch.autocast(x.device.type, enabled=False):
+        return _scan(cell, x, start, restart, others, weights, half=half, **options)
+
+
+def _scan(
+    cell: Cell, x: Tensor, state: State | None, reset_state: State | None,
+    inputs: Mapping[str, Tensor] | None, weights: Mapping[str, Tensor] | Bound, *, half: bool,
+    lengths: Tensor | Sequence[int] | None, reset: Tensor | None, reverse: bool,
+    return_states: str, return_gates: bool, gradient_norms: GradientNorms | None,
+    clip_gradient: float | GradientClip | None, memory: str, engine: str,
+) -> ScanResult:  # fmt: skip
+    """`scan` where no autocast is on; `half` says whether products are of bfloat16."""
     check_parameters(cell, x, weights)
     if not isinstance(weights, Bound):
         weights = cell.effective(weights)
@@ -151,7 +163,7 @@ def scan(
     wanted = tuple(dict.fromkeys([cell.output, *states, *gates, *others_wanted]))
     bound = weights if isinstance(weights, Bound) else None
     more = _more(others, gradient_norms, clipping)
-    number = find_kernel(cell, x, engine, wanted, bound, more=more)
+    number = find_kernel(cell, x, engine, wanted, bound, more=more, half=half)
     if number is None:
         if isinstance(weights, Bound):
             weights = weights.binding.weights(weights.tensors, cell.shapes())
@@ -183,24 +195,6 @@ def scan(
 def _watched(watch: Recorder, cell: Cell) -> tuple[str, ...]:
     """The states and gates that a recorder wants to see."""
     return (*(cell.states if watch.states else ()), *(cell.gates if watch.gates else ()))
-
-
-def autocast_on(device: str) -> bool:
-    """Whether autocast is on for a kind of device.
-
-    Args:
-        device: such as ``"cpu"``.
-    """
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-
-
-def _cast(values: Any, dtype: torch.dtype) -> Any:
-    """Floating point in another type: a tensor, or some by order or name."""
-    if isinstance(values, Tensor):
-        return values.to(dtype) if values.is_floating_point() else values
-    if isinstance(values, Mapping):
-        return {k: _cast(v, dtype) for k, v in values.items()}
-    return values if values is None else [_cast(v, dtype) for v in values]
 
 
 def _values(cell: Cell, states: Mapping[str, Tensor] | None) -> list[Tensor | None]:
@@ -273,7 +267,7 @@ def _check_options(
 
 def find_kernel(
     cell: Cell, x: Tensor, engine: str, wanted: tuple[str, ...], bound: Bound | None, *,
-    more: tuple[str, ...] = (),
+    more: tuple[str, ...] = (), half: bool = False,
 ) -> int | None:  # fmt: skip
     """The compiled cell's number, or None where the reference is to run.
 
@@ -284,6 +278,7 @@ def find_kernel(
         wanted: the states and gates that are given at every step.
         bound: the weights, where a binding says where they lie.
         more: what the backward pass gives beside the usual gradients.
+        half: whether products may take float32 rounded to bfloat16.
 
     Raises:
         EngineError: the engine asked for by name cannot run this.
@@ -298,7 +293,7 @@ def find_kernel(
         plain = bound is None or torch.compiler.is_compiling()
         prepare = _prepare if plain else _prepare_bound
         found: tuple[int, str] = prepare(
-            cell, x.dtype, x.device, wanted, None if bound is None else bound.binding, more
+            cell, x.dtype, x.device, wanted, None if bound is None else bound.binding, more, half
         )
         number, reason = found
         if not reason:
@@ -335,13 +330,14 @@ def _constant(function: F) -> F:
 @_constant
 def _prepare(
     cell: Cell, dtype: torch.dtype, device: torch.device, wanted: tuple[str, ...],
-    binding: Binding | None, more: tuple[str, ...] = (),
+    binding: Binding | None, more: tuple[str, ...] = (), half: bool = False,
 ) -> tuple[int, str]:  # fmt: skip
     """The number of the compiled cell and no reason, or a reason why there is none."""
     if device.type != "cpu":
         return -1, f"there is no kernel for {device.type}"
     try:
-        return compiler.prepare(cell, dtype, wanted, binding, _for_derivatives, more), ""
+        number = compiler.prepare(cell, dtype, wanted, binding, _for_derivatives, more, half=half)
+        return number, ""
     except compiler.Unsupported as unsupported:
         return -1, str(unsupported)
 
@@ -350,10 +346,10 @@ def _prepare(
 @functools.cache
 def _prepare_bound(
     cell: Cell, dtype: torch.dtype, device: torch.device, wanted: tuple[str, ...],
-    binding: Binding, more: tuple[str, ...] = (),
+    binding: Binding, more: tuple[str, ...] = (), half: bool = False,
 ) -> tuple[int, str]:  # fmt: skip
     """As `_prepare`, for a cell that only describes a layer and never changes."""
-    found: tuple[int, str] = _prepare(cell, dtype, device, wanted, binding, more)
+    found: tuple[int, str] = _prepare(cell, dtype, device, wanted, binding, more, half)
     return found
 
 

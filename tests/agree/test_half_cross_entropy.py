@@ -290,15 +290,12 @@ def test_a_fork_before_and_after_use_runs_on() -> None:
 # ---------------------------------------------------------------- where it is not so
 
 
-@pytest.mark.parametrize("without", ["the processor's unit", "the system's leave"])
-def test_without_a_matrix_unit_products_are_of_float32(without: str) -> None:
+def test_without_a_matrix_unit_products_are_of_float32() -> None:
     case = Case(N=13, H=33, V=65, dtype=F32)
     plain = by_us(case, case.inputs(), case.target())
-    denied = planted("TILE_DATA) == 0;", "TILE_DATA) != 0;")
-    no_flag = mock.patch.object(module, "processor_flags", return_value="flags : avx512f")
     module._library.cache_clear()
     try:
-        with no_flag if without == "the processor's unit" else denied:
+        with mock.patch.object(module, "matrix_unit", return_value=False):
             identical(under_autocast(case, case.inputs(), case.target()), plain)
     finally:
         module._library.cache_clear()

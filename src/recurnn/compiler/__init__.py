@@ -6,9 +6,9 @@ Its stages, each a module: `trace` (step to graph, on `symbols`), `differentiate
 weights), `kernel` (text and libraries), `engine` (which cells have one), `calls` (tensors in,
 tensors out), `segments` (the same with less kept), `operation` (one operation of torch) and
 `stepping` (one step a call). `show` prints the first of them. The headers are what every kernel
-shares: ``vectors.h``, ``products.h``, ``threads.h``, ``call.h`` (what a kernel is told) and
-``recurrence.h``, the loop over time. Beside them stands `output_layer`, the output layer of a
-language model, on the same products and threads, and on ``tiles.h`` for bfloat16.
+shares: ``vectors.h``, ``tiles.h`` (products of bfloat16 on a matrix unit), ``products.h``,
+``threads.h``, ``call.h`` (what a kernel is told) and ``recurrence.h``, the loop over time. Beside
+them stands `output_layer`, the output layer of a language model, on the same products and threads.
 """
 
 from recurnn.compiler.binding import Binding, Bound, Piece

@@ -67,6 +67,19 @@ def processor_flags() -> str:
     return next((line for line in lines if line.startswith(("flags", "Features"))), "")
 
 
+@functools.cache
+def matrix_unit() -> bool:
+    """Whether there are products of bfloat16 by tiles (AMX), and this process may use them.
+
+    Linux gives the tiles' state to a process that asks for it; its threads have it then, those to
+    come too, and so have its children.
+    """
+    if sys.platform != "linux" or "amx_bf16" not in processor_flags():
+        return False
+    arch_prctl, request, tile_data = 158, 0x1023, 18  # ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return int(ctypes.CDLL(None).syscall(arch_prctl, request, tile_data)) == 0
+
+
 def load(text: str, dtype: str, name: str) -> ctypes.CDLL:
     """Compile a kernel, or take it from the cache, and load it.
 

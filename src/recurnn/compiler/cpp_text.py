@@ -41,7 +41,7 @@ def free_name(name: str, taken: Collection[str]) -> str:
     return name
 
 
-HEADERS = ("vectors.h", "products.h", "threads.h", "call.h", "recurrence.h")
+HEADERS = ("vectors.h", "tiles.h", "products.h", "threads.h", "call.h", "recurrence.h")
 
 
 def runtime() -> str:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from recurnn.compiler.binding import Binding
+from recurnn.compiler.build import matrix_unit
 from recurnn.compiler.kernel import Kernel
 from recurnn.compiler.ops import Unsupported
 from recurnn.compiler.structures import Layout, Shape
@@ -81,7 +82,7 @@ _building = threading.RLock()
 
 def prepare(
     cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], binding: Binding | None,
-    reference: Reference, more: tuple[str, ...] = (),
+    reference: Reference, more: tuple[str, ...] = (), *, half: bool = False,
 ) -> int:  # fmt: skip
     """The number of a compiled cell, built at the first call for its equations.
 
@@ -92,17 +93,22 @@ def prepare(
         binding: where its weights lie; None for each in a tensor of its own.
         reference: the plain loop, for the gradient's gradient.
         more: what the backward pass gives beside the usual gradients; see `differentiate`.
+        half: whether products may take float32 rounded to bfloat16, as they then do where there
+            is a matrix unit for it.
 
     Raises:
         Unsupported: it cannot be compiled; the reason is the text.
     """
-    key = (type(cell), type(cell).step, _attributes(cell), dtype, wanted, binding, more)
+    half = half and dtype == torch.float32 and matrix_unit()
+    key = (type(cell), type(cell).step, _attributes(cell), dtype, wanted, binding, more, half)
     number = _numbers.get(key)
     if number is None:
         with _building:  # the number is the place in a list: one thread at a time
             number = _numbers.get(key)
             if number is None:
-                number = _numbers[key] = _build(cell, dtype, wanted, binding, reference, more)
+                number = _numbers[key] = _build(
+                    cell, dtype, wanted, binding, reference, more, half=half
+                )
     if isinstance(number, Unsupported):
         raise number
     return number
@@ -115,11 +121,11 @@ def compiled(number: int) -> Compiled:
 
 def _build(
     cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], binding: Binding | None,
-    reference: Reference, more: tuple[str, ...],
+    reference: Reference, more: tuple[str, ...], *, half: bool,
 ) -> int | Unsupported:  # fmt: skip
     """The number of a cell that was not compiled before, or why there is none."""
     try:
-        kernel = _kernel(cell, dtype, wanted, more)
+        kernel = _kernel(cell, dtype, wanted, more, half=half)
     except Unsupported as reason:
         return reason
     own = binding or Binding.own(k for k in cell.weights if k not in cell.absent)
@@ -138,13 +144,13 @@ if hasattr(os, "register_at_fork"):
 
 
 def _kernel(
-    cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], more: tuple[str, ...]
+    cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], more: tuple[str, ...], *, half: bool
 ) -> Kernel:
     """One kernel for all cells with the same graph: sizes are its arguments, not part of it."""
     step = trace(cell)
-    key = (type(cell).__name__, step.signature(), tuple(cell.sizes), dtype, wanted, more)
+    key = (type(cell).__name__, step.signature(), tuple(cell.sizes), dtype, wanted, more, half)
     if key not in _kernels:
-        _kernels[key] = Kernel(cell, dtype, wanted, step, more)
+        _kernels[key] = Kernel(cell, dtype, wanted, step, more, half=half)
     return _kernels[key]
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from recurnn.compiler.binding import Binding
-from recurnn.compiler.build import load
+from recurnn.compiler.build import load, matrix_unit
 from recurnn.compiler.cpp_text import runtime
 from recurnn.compiler.differentiate import Backward, differentiate
 from recurnn.compiler.emit_cpp import Emitted, emit
@@ -52,6 +52,7 @@ class Kernel:
     Args:
         cell: the cell, for its name and equations; its sizes and weights do not count.
         dtype: float32, float64 or bfloat16.
+        half: whether products take float32 rounded to bfloat16, as they do where `dtype` is that.
         wanted: the states and gates that are given, and may have a gradient, at every step.
         step: the traced step, where it was traced already; its graph grows by the derivative.
         more: what the backward step gives beside the usual gradients; see `differentiate`.
@@ -62,7 +63,7 @@ class Kernel:
 
     def __init__(
         self, cell: Any, dtype: torch.dtype, wanted: tuple[str, ...], step: Step | None = None,
-        more: tuple[str, ...] = (),
+        more: tuple[str, ...] = (), *, half: bool = False,
     ) -> None:  # fmt: skip
         if dtype not in REALS:
             raise Unsupported(f"there is no kernel for {dtype}")
@@ -73,6 +74,7 @@ class Kernel:
             raise Unsupported("the step uses its matrices too many times")
         self.real = torch.float32 if dtype == torch.bfloat16 else dtype
         self.wanted, self.dtype, self.name = wanted, dtype, type(cell).__name__
+        self.half = half or dtype == torch.bfloat16
         self.plans: dict[str, Plan] = {
             "forward": plan_forward(self.step, self.back.saved, observed),
             "inference": plan_forward(self.step, [], observed),
@@ -100,8 +102,9 @@ class Kernel:
 
     def text(self, kind: str) -> str:
         """The whole C++ of one kernel."""
-        half = "#define HALF_PRODUCTS\n" if self.dtype == torch.bfloat16 else ""
-        return half + runtime() + "\n" + self.emitted[kind].text
+        half = "#define HALF_PRODUCTS\n" * self.half
+        tiles = "#define MATRIX_UNIT\n" * (self.half and matrix_unit())
+        return half + tiles + runtime() + "\n" + self.emitted[kind].text
 
     def library(self, kind: str) -> ctypes.CDLL:
         """The library of one kernel, built if it is not there, with those that go with it."""

@@ -181,7 +181,9 @@ class Builder:
         A = len(group.outputs)
         U = 4 if A == 1 else 2 if A == 2 else 1
         panels = -(-self.sizes[group.units] // (U * self.lanes))
-        return panels * sum(self.sizes[letter] for _, letter in group.operands) * A * U * self.lanes
+        # In whole pieces of k, of which bfloat16 packs 32 in the room of 16.
+        depth = sum(-(-self.sizes[letter] // 16) * 16 for _, letter in group.operands)
+        return panels * depth * A * U * self.lanes
 
     # ---- the call
 

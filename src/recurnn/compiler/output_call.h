@@ -18,7 +18,6 @@ static void work(void* with, Team& team, int member) {
     }
 }
 
-extern "C" int tiles() { return has_tiles(); }
 extern "C" void rooms(const Output* o, Rooms* r) { *r = needs(*o); }
 extern "C" void output(const Output* o) {
     Counted c = {*o, 0, (int*)malloc(sizeof(int) * o->rows), (const T**)malloc(sizeof(T*) * o->rows)};

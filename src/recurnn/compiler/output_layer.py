@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from recurnn.compiler.arrays import scratch
-from recurnn.compiler.build import load, processor_flags
+from recurnn.compiler.build import load, matrix_unit
 from recurnn.compiler.kernel import REALS
 from recurnn.compiler.structures import I64, P, share_pool
 
 HEADERS = (
-    "vectors.h", "products.h", "threads.h", "call.h", "tiles.h",
+    "vectors.h", "tiles.h", "products.h", "threads.h", "call.h",
     "output_layer.h", "output_float.h", "output_half.h", "output_call.h",
 )  # fmt: skip
 GROUP_BYTES = 16 << 20
@@ -65,19 +65,17 @@ class Losses(NamedTuple):
 def _library(dtype: torch.dtype) -> Any:
     """The kernel for one type of weights, compiled when it is first wanted.
 
-    For bfloat16 it is that of float32 where there is no matrix unit, or the system denies its use.
+    For bfloat16 it is that of float32 where there is no matrix unit.
 
     Raises:
         Unsupported: there is no compiler, or it refuses the text.
     """
     half = dtype == torch.bfloat16
-    if half and "amx_bf16" not in processor_flags():
+    if half and not matrix_unit():
         return _library(torch.float32)
     folder = resources.files("recurnn.compiler")
     text = "\n".join(folder.joinpath(name).read_text() for name in HEADERS)
     library = load("#define MATRIX_UNIT\n" * half + text, REALS[dtype], "cross-entropy")
-    if half and not library.tiles():
-        return _library(torch.float32)
     library.output.argtypes, library.output.restype = (P,), None
     library.rooms.argtypes, library.rooms.restype = (P, P), None
     return library

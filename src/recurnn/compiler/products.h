@@ -3,8 +3,6 @@
 // Words: a *panel* is U vectors of units for each of A products that share their operands; a
 // *tile* is M rows of the batch times one panel, and stays in registers while K runs.
 
-#include <utility>
-
 // One matrix of a product: `at(unit, k)` is its element, whichever way round it is stored.
 struct Matrix {
     const T* data;
@@ -15,56 +13,29 @@ constexpr int AHEAD = 16;   // k by which a panel is called for before it is use
 constexpr int DEEP = 128;  // products at least this deep leave time to fetch what comes after them
 INLINE int padded(int units) { return (units + LANES - 1) / LANES * LANES; }
 constexpr int width(int A) { return A == 1 ? 4 : A == 2 ? 2 : 1; }
-constexpr int rows_of(int A) {
+constexpr int rows_in_registers(int A) {
     return ACCUMULATORS / (A * width(A)) < 1 ? 1 : ACCUMULATORS / (A * width(A)) > 8 ? 8
          : ACCUMULATORS / (A * width(A));
 }
 // With HALF_PRODUCTS a panel holds bfloat16, two of k in the room of one number, and operands are
-// rounded to it as they come; sums stay in float32.
-#if defined(HALF_PRODUCTS) && defined(__AVX512BF16__)
-constexpr int PACKED = 2;
+// rounded to it as they come; sums stay in float32. Where there is a matrix unit its tiles make the
+// products: of 16 rows, over whole pieces of k.
+#if defined(HALF_PRODUCTS) && defined(TILES)
+constexpr int PACKED = 2, WHOLE = PIECE;
+#elif defined(HALF_PRODUCTS) && defined(__AVX512BF16__)
+constexpr int PACKED = 2, WHOLE = 2;
 #else
-constexpr int PACKED = 1;
+constexpr int PACKED = 1, WHOLE = 1;
 #endif
+constexpr bool TILED = WHOLE > 2;
+constexpr int rows_of(int A) { return TILED ? 16 : rows_in_registers(A); }
+INLINE int depth_of(int K) { return (K + WHOLE - 1) / WHOLE * WHOLE; }
 INLINE int64_t panel_size(int K, int A, int U) {
-    return (int64_t)((K + PACKED - 1) / PACKED) * A * U * LANES;
+    return (int64_t)(depth_of(K) / PACKED) * A * U * LANES;
 }
 INLINE int panels_of(int units, int U) { return (units + U * LANES - 1) / (U * LANES); }
 
 // ---------------------------------------------------------------- layout
-
-// LANES vectors become their transpose: each round interleaves the first half with the second.
-#if defined(__has_builtin)
-#if __has_builtin(__builtin_shufflevector)
-#define HAS_SHUFFLE 1
-#endif
-#endif
-#ifdef HAS_SHUFFLE
-template <size_t... k> INLINE V low(V a, V b, std::index_sequence<k...>) {
-    return __builtin_shufflevector(a, b, (int)(k % 2 ? LANES + k / 2 : k / 2)...);
-}
-template <size_t... k> INLINE V high(V a, V b, std::index_sequence<k...>) {
-    return __builtin_shufflevector(a, b, (int)(LANES / 2 + (k % 2 ? LANES + k / 2 : k / 2))...);
-}
-INLINE void transpose(V* v) {
-    constexpr auto lanes = std::make_index_sequence<LANES>();
-    for (int round = 1; round < LANES; round *= 2) {
-        V w[LANES];
-#pragma GCC unroll 16
-        for (int k = 0; k < LANES / 2; k++) {
-            w[2 * k] = low(v[k], v[k + LANES / 2], lanes);
-            w[2 * k + 1] = high(v[k], v[k + LANES / 2], lanes);
-        }
-#pragma GCC unroll 16
-        for (int k = 0; k < LANES; k++) v[k] = w[k];
-    }
-}
-#else
-INLINE void transpose(V* v) {
-    for (int i = 0; i < LANES; i++)
-        for (int k = 0; k < i; k++) { T a = v[i][k]; v[i][k] = v[k][i]; v[k][i] = a; }
-}
-#endif
 
 // Where a vector and the one of the next k go together, as a panel has them.
 #if defined(HALF_PRODUCTS) && defined(__AVX512BF16__)
@@ -92,9 +63,10 @@ static NOINLINE void transposed(T* to, int64_t to_stride, const T* const* from, 
     }
 }
 
-// One vector's column of a panel, K long.
+// One vector's column of a panel, K long, and zeros up to whole pieces.
 static void pack_column(T* to, int64_t to_stride, const Matrix& m, int unit, int units, int K) {
     int left = units - unit < LANES ? units - unit : LANES;
+    for (int k = (K + PACKED - 1) / PACKED; k < depth_of(K) / PACKED; k++) store(to + k * to_stride, V{});
     const T* from = m.data + unit * m.unit_stride;
     if (m.unit_stride == 1) {
         for (int k = 0; k < K; k += PACKED)
@@ -126,7 +98,7 @@ INLINE __m512i operand(const T* row, int k) { return _mm512_set1_epi32(((const i
 INLINE V multiply_add(__m512i x, V w, V sum) {
     return (V)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)w);
 }
-// Rows of K numbers as bfloat16, two in the room of one.
+// A row of K numbers as bfloat16, two in the room of one, in whole vectors; `to` may be `row`.
 INLINE void pack_operand(T* to, const T* row, int K) {
     for (int k = 0; k < K; k += 2 * LANES) {
         V first = load(row + k, K - k), second = k + LANES < K ? load(row + k + LANES, K - k - LANES) : V{};
@@ -173,16 +145,30 @@ static NOINLINE void tile_product(V* acc, bool first, int K, const T* const* row
         for (int j = 0; j < A * N; j++) acc[m * A * N + j] = sum[m][j];
 }
 
+#if defined(HALF_PRODUCTS) && defined(TILES)
+// As tile_product, on the matrix unit. Rows lie one stride apart, packed; what comes of those beyond
+// M is undefined, and `acc` has room for it.
+template <int A, int U>
+static void multiply_packed(int M, int N, V* acc, bool first, int K, const T* const* rows,
+                            const T* panel) {
+    constexpr int64_t pair = A * U * sizeof(V);
+    const int64_t row = M > 1 ? (rows[1] - rows[0]) * sizeof(T) : 0;
+    const int beside = A > 1 && N < U ? U : 1;  // of two products' panels, each one's first vector
+    for (int j = 0; j < A * N; j += 4)
+        panel_product((T*)(acc + j), A * N * sizeof(V), first, depth_of(K) / PIECE, rows[0], row,
+                      panel + j * beside * LANES, pair, beside, A * N - j);
+}
+#else
 typedef void (*TileProduct)(V*, bool, int, const T* const*, const T*);
 template <int A, int U, int N, size_t... m>
 INLINE TileProduct of_rows(int M, std::index_sequence<m...>) {
     static const TileProduct of[] = {tile_product<(int)m + 1, A, U, N>...};
     return of[M - 1];
 }
-// The tile of M rows and N of a panel's U vectors.
+// The tile of M packed rows and N of a panel's U vectors.
 template <int A, int U>
-static void multiply(int M, int N, V* acc, bool first, int K, const T* const* rows,
-                     const T* panel) {
+static void multiply_packed(int M, int N, V* acc, bool first, int K, const T* const* rows,
+                            const T* panel) {
     constexpr auto most = std::make_index_sequence<rows_of(A)>();
     TileProduct run = of_rows<A, U, U>(M, most);
     if constexpr (U > 1) if (N == 1) run = of_rows<A, U, 1>(M, most);
@@ -190,15 +176,22 @@ static void multiply(int M, int N, V* acc, bool first, int K, const T* const* ro
         if (N == 2) run = of_rows<A, U, 2>(M, most);
         if (N == 3) run = of_rows<A, U, 3>(M, most);
     }
-    if (PACKED == 1) return run(acc, first, K, rows, panel);
+    run(acc, first, K, rows, panel);
+}
+#endif
+// Likewise, of rows as they come.
+template <int A, int U>
+static void multiply(int M, int N, V* acc, bool first, int K, const T* const* rows,
+                     const T* panel) {
+    if (PACKED == 1) return multiply_packed<A, U>(M, N, acc, first, K, rows, panel);
     int64_t room = padded((K + 1) / 2);
-    T* half = (T*)__builtin_alloca(M * room * sizeof(T));
-    const T* packed[8];
+    T* half = (T*)__builtin_alloca(rows_of(A) * room * sizeof(T));
+    const T* packed[rows_of(A)];
     for (int m = 0; m < M; m++) {
         pack_operand(half + m * room, rows[m], K);
         packed[m] = half + m * room;
     }
-    run(acc, first, K, packed, panel);
+    multiply_packed<A, U>(M, N, acc, first, K, packed, panel);
 }
 
 // n rows in as few tiles as M allows, all of nearly the same height: run(first, height).
@@ -246,26 +239,27 @@ struct Strip {  // some columns, at most OUTER_M, of a block
 INLINE void add_to(T* out, V v, bool add, int left) {
     store(out, add ? v + load(out, left) : v, left);
 }
+// The sums of a strip's columns themselves.
+static void outer_ones(const Sum& to, const Strip& s, const T* turned, int stride, int depth,
+                       bool add) {
+    for (int m = 0; to.out && m < s.count; m++) {
+        V v = {};
+        for (int r = 0; r < depth; r += LANES) v += load(turned + m * stride + r, depth - r);
+        T total_ = total(v) + (add ? to.out[s.first + m] : 0);
+        to.out[s.first + m] = total_;
+        if (to.copy) to.copy[s.first + m] = total_;
+    }
+}
 static void outer_strip(const Outer& p, const Strip& s, const T* packed, int f, int n0,
                         const T* panel, int depth, bool add) {
     const Sum& to = p.sum[s.block * p.factors + f];
     if (!to.out) return;
     const T* rows[OUTER_M];
     for (int m = 0; m < s.count; m++) rows[m] = packed + m * p.depth;
-    if (p.factor[f].width == 0) {
-        for (int m = 0; m < s.count; m++) {
-            V v = {};
-            for (int r = 0; r < depth; r += LANES) v += load(rows[m] + r, depth - r);
-            T total_ = total(v) + (add ? to.out[s.first + m] : 0);
-            to.out[s.first + m] = total_;
-            if (to.copy) to.copy[s.first + m] = total_;
-        }
-        return;
-    }
     int left = p.factor[f].width - n0, N = (left + LANES - 1) / LANES;
     if (N > OUTER_N) N = OUTER_N;
     V acc[OUTER_M * OUTER_N];
-    multiply<1, OUTER_N>(s.count, N, acc, true, depth, rows, panel);
+    multiply_packed<1, OUTER_N>(s.count, N, acc, true, depth, rows, panel);
     for (int m = 0; m < s.count; m++)
         for (int n = 0; n < N; n++)
             add_to(to.out + (s.first + m) * to.stride + n0 + n * LANES, acc[m * N + n], add,
@@ -294,17 +288,25 @@ static void outer_strips(const Outer& p, const Strip* strip, int strips, int r0,
         columns += count;
     }
     for (int f = 0; f < p.factors; f++) {
+        if (p.factor[f].width) continue;
+        const T* turned = packed;
+        for (int s = 0; s < strips; turned += strip[s++].count * p.depth)
+            outer_ones(p.sum[strip[s].block * p.factors + f], strip[s], turned, p.depth, depth, add);
+    }
+    for (int c = 0; c < columns; c++) pack_operand(packed + c * p.depth, packed + c * p.depth, depth);
+    for (int f = 0; f < p.factors; f++) {
         bool wanted = false;
+        if (!p.factor[f].width) continue;
         for (int s = 0; s < strips; s++) wanted |= p.sum[strip[s].block * p.factors + f].out != 0;
         if (!wanted) continue;
-        for (int n0 = 0; n0 == 0 || n0 < p.factor[f].width; n0 += OUTER_N * LANES) {
+        for (int n0 = 0; n0 < p.factor[f].width; n0 += OUTER_N * LANES) {
             const T* const* row = p.factor[f].rows + r0;
-            for (int r = 0; r < depth; r += PACKED)
+            for (int r = 0; r < depth_of(depth); r += PACKED)
                 for (int n = 0; n < OUTER_N; n++) {
                     int at = n0 + n * LANES, left = p.factor[f].width - at;
                     if (left > 0)
                         store_packed(panel + (r / PACKED * OUTER_N + n) * LANES,
-                                     load(row[r] + at, left),
+                                     r < depth ? load(row[r] + at, left) : V{},
                                      PACKED > 1 && r + 1 < depth ? load(row[r + 1] + at, left) : V{});
                 }
             const T* turned = packed;

@@ -168,6 +168,7 @@ static void row_sums(const Scan& c) {
 template <class K>
 static void work(void* with, Team& team, int member) {
     NothingTiny gradients(K::backward);
+    TileUse tiles;
     const Scan& c = ((Shared<K>*)with)->scan;
     const Call& call = c.call;
     int members = team.members;

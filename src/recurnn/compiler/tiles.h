@@ -1,4 +1,5 @@
-// Products of bfloat16 with sums in float32, by the tiles of the processor's matrix unit.
+// Products of bfloat16 with sums in float32, by the tiles of the processor's matrix unit: with
+// panels as products.h has them, and in blocks for the output layer.
 //
 // A *block* has SIDE × SIDE sums. Its *left* operand lies [piece][row][k of a piece], so that a tile
 // is one run of memory; its *right* one [pair of k][column][2]. Beyond the last k both are zero.
@@ -6,8 +7,6 @@
 #if defined(MATRIX_UNIT) && defined(__AMX_TILE__) && defined(__AMX_BF16__) \
     && defined(__AVX512BF16__) && defined(__linux__)
 #define TILES 1
-#include <sys/syscall.h>
-#include <unistd.h>
 
 typedef uint16_t Half;
 constexpr int SIDE = 2 * LANES;
@@ -18,13 +17,6 @@ static_assert(SIDE == PIECE, "the columns of a block become a piece of the next 
 INLINE int64_t blocks_of(int64_t n) { return (n + SIDE - 1) / SIDE; }
 INLINE int64_t pieces_of(int64_t k) { return (k + PIECE - 1) / PIECE; }
 
-// Linux gives the tiles' state to a process that asks for it; its threads have it then, those to
-// come too, and so have its children.
-static bool has_tiles() {
-    constexpr int REQUEST = 0x1023, TILE_DATA = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-    static const bool granted = syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
-    return granted;
-}
 // What tiles look like belongs to a thread, which sets it up for as long as this lives. Tiles in use
 // make each change of threads dearer, so that they are given back.
 struct TileUse {
@@ -36,6 +28,46 @@ struct TileUse {
     }
     ~TileUse() { _tile_release(); }
 };
+
+// sum[m][j] = Σ_k left[m][k] · panel[k][j], or += where it is not the first term: for 16 rows m of
+// `left` and the first `columns` of at most four vectors j of a panel, which lie `beside` vectors
+// apart. Strides are in bytes.
+static NOINLINE void panel_product(T* sum, int64_t sum_row, bool first, int pieces, const T* left,
+                                   int64_t left_row, const T* panel, int64_t pair, int beside,
+                                   int columns) {
+    const int step = beside * LANES;
+    asm volatile("" ::: "memory");
+    if (first) {
+        _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
+    } else {
+        _tile_loadd(0, sum, sum_row);
+        if (columns > 1) _tile_loadd(1, sum + LANES, sum_row);
+        if (columns > 2) _tile_loadd(2, sum + 2 * LANES, sum_row);
+        if (columns > 3) _tile_loadd(3, sum + 3 * LANES, sum_row);
+    }
+    for (int n = 0; n < pieces; n++, left += LANES, panel += LANES * pair / sizeof(T)) {
+        _tile_loadd(4, left, left_row);
+        _tile_loadd(5, panel, pair);
+        _tile_dpbf16ps(0, 4, 5);
+        if (columns > 1) {
+            _tile_loadd(6, panel + step, pair);
+            _tile_dpbf16ps(1, 4, 6);
+        }
+        if (columns > 2) {
+            _tile_loadd(7, panel + 2 * step, pair);
+            _tile_dpbf16ps(2, 4, 7);
+        }
+        if (columns > 3) {
+            _tile_loadd(5, panel + 3 * step, pair);
+            _tile_dpbf16ps(3, 4, 5);
+        }
+    }
+    _tile_stored(0, sum, sum_row);
+    if (columns > 1) _tile_stored(1, sum + LANES, sum_row);
+    if (columns > 2) _tile_stored(2, sum + 2 * LANES, sum_row);
+    if (columns > 3) _tile_stored(3, sum + 3 * LANES, sum_row);
+    asm volatile("" ::: "memory");
+}
 
 // sum[m][n] = Σ_k left[m][k] · right[k][n], or += where it is not the first term. What lies beyond
 // the rows and columns that are used is undefined. Tiles 0 … 3 are the sums, two by two, 4 and 5 the
@@ -137,6 +169,5 @@ static void lay_right(Half* to, const T* from, int64_t stride, int K, int column
     }
 }
 #else
-static bool has_tiles() { return false; }
 struct TileUse { ~TileUse() {} };  // nothing is to be set up
 #endif

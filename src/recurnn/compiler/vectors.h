@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <utility>
+
 #ifndef REAL
 #define REAL float
 #endif
@@ -316,3 +318,35 @@ INLINE V erf(V x) {
     return a < 1 ? x + x * small : with_sign(1 - exp(-square) * Q, x);
 }
 
+// LANES vectors become their transpose: each round interleaves the first half with the second.
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define HAS_SHUFFLE 1
+#endif
+#endif
+#ifdef HAS_SHUFFLE
+template <size_t... k> INLINE V low(V a, V b, std::index_sequence<k...>) {
+    return __builtin_shufflevector(a, b, (int)(k % 2 ? LANES + k / 2 : k / 2)...);
+}
+template <size_t... k> INLINE V high(V a, V b, std::index_sequence<k...>) {
+    return __builtin_shufflevector(a, b, (int)(LANES / 2 + (k % 2 ? LANES + k / 2 : k / 2))...);
+}
+INLINE void transpose(V* v) {
+    constexpr auto lanes = std::make_index_sequence<LANES>();
+    for (int round = 1; round < LANES; round *= 2) {
+        V w[LANES];
+#pragma GCC unroll 16
+        for (int k = 0; k < LANES / 2; k++) {
+            w[2 * k] = low(v[k], v[k + LANES / 2], lanes);
+            w[2 * k + 1] = high(v[k], v[k + LANES / 2], lanes);
+        }
+#pragma GCC unroll 16
+        for (int k = 0; k < LANES; k++) v[k] = w[k];
+    }
+}
+#else
+INLINE void transpose(V* v) {
+    for (int i = 0; i < LANES; i++)
+        for (int k = 0; k < i; k++) { T a = v[i][k]; v[i][k] = v[k][i]; v[k][i] = a; }
+}
+#endif

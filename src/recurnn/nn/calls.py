@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from recurnn.autocast import autocast_on
 from recurnn.errors import CallError, ConfigError, ShapeError
 from recurnn.norms import GradientNorms
-from recurnn.scan import autocast_on
 
 if TYPE_CHECKING:
     from recurnn.nn.base import TorchLayer

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recurnn.autocast import autocast_on
 from recurnn.checks import check_lengths, check_reset
 from recurnn.clipping import Clipping, clipping_of
 from recurnn.errors import ConfigError, ShapeError
@@ -17,7 +18,6 @@ from recurnn.nn.masks import ALL, real_steps
 from recurnn.nn.results import LayerResult
 from recurnn.nn.scanned import Lengths
 from recurnn.norms import GradientNorms, check_norms
-from recurnn.scan import autocast_on
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recurnn import compiler
+from recurnn.autocast import autocast_on, halves_products
 from recurnn.compiler import Losses
 from recurnn.errors import ConfigError, EngineError, ShapeError, one_of
-from recurnn.scan import ENGINES, autocast_on
+from recurnn.scan import ENGINES
 
 REDUCTIONS = ("mean", "sum", "none")
 _log = logging.getLogger("recurnn")
@@ -227,7 +228,7 @@ def in_torch(
 def _engine(engine: str, weight: Tensor) -> Run:
     if engine not in ENGINES:
         raise one_of("engine", engine, ENGINES)
-    half = _to_be_rounded(weight)
+    half = halves_products(weight)
     kind = torch.bfloat16 if half else weight.dtype
     reason = "" if engine == "reference" else _why_not(kind, weight.device.type)
     if reason and engine == "cpu":
@@ -238,17 +239,6 @@ def _engine(engine: str, weight: Tensor) -> Run:
     if reason or engine == "reference":
         return in_torch
     return functools.partial(compiler.cross_entropy, half=half)
-
-
-def _to_be_rounded(weight: Tensor) -> bool:
-    """Whether autocast wants products of bfloat16."""
-    device = weight.device.type
-    return (
-        torch._C._is_any_autocast_enabled()
-        and weight.dtype == torch.float32
-        and autocast_on(device)
-        and torch.get_autocast_dtype(device) == torch.bfloat16
-    )
 
 
 @functools.cache

@@ -89,9 +89,7 @@ Averaging = Annotated[
 ]
 ActivationPenalty = Annotated[float | None, _option(_FIT, "On the squares of the outputs.")]
 ChangePenalty = Annotated[float | None, _option(_FIT, "On the squares of their changes.")]
-Precision = Annotated[
-    str | None, _option(_FIT, "float32; or bfloat16, in softmax and projections.")
-]
+Precision = Annotated[str | None, _option(_FIT, "float32; or bfloat16, in what is multiplied.")]
 Validation = Annotated[float | None, _option(_FIT, "Share or number held out to choose by (0.1).")]
 Test = Annotated[float | None, _option(_FIT, "Share or number held out to report on (0).")]
 Ngram = Annotated[int | None, _option(_FIT, "N of the n-gram beside the network; 0: none (5).")]

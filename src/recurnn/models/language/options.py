@@ -81,8 +81,8 @@ class LanguageOptions:
             ``"non-monotonic"``: from when the validation loss rises (Merity et al. 2018); or None.
         activation_penalty: α, on the squares of the outputs (AR, Merity et al. 2017).
         change_penalty: β, on the squares of their changes from step to step (TAR).
-        precision: ``"float32"`` or ``"bfloat16"``: autocast, in which recurrences stay in float32;
-            the full softmax takes products of bfloat16 where the processor has a matrix unit.
+        precision: ``"float32"`` or ``"bfloat16"``: autocast; what the layers and the full softmax
+            multiply is rounded where the processor has a matrix unit, and nothing else.
         validation: share, or number of documents or characters, held out to choose by.
         test: likewise, to report on.
         ngram: N of the n-gram model beside the network; 0 for none.
