@@ -42,10 +42,11 @@ LONG: dict[str, Any] = {
 }  # fmt: skip
 POEMS: dict[str, Any] = {
     "hidden_size": 320, "epochs": 6, "dropout": 0.3, "input_dropout": 0.2, "tied": True,
+    "precision": "bfloat16",
 }  # fmt: skip
 SENTENCES: dict[str, Any] = {
-    "unit": "words", "vocabulary": 10_000, "hidden_size": 256, "embedding_size": 192, "epochs": 4,
-    "validation": 0.05, "dropout": 0.3, "ngram": 5,
+    "unit": "words", "vocabulary": 10_000, "hidden_size": 512, "embedding_size": 256, "epochs": 8,
+    "validation": 0.05, "dropout": 0.4, "ngram": 5, "precision": "bfloat16",
 }  # fmt: skip
 
 

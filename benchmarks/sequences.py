@@ -50,7 +50,7 @@ SETS: dict[str, dict[str, Any]] = {
     },
     "names_nationality": {
         "file": "names_nationality/names.tsv.xz", "test": 1 / 3,
-        "aim": "above bag of n-grams", "settings": {},
+        "aim": "above bag of n-grams", "settings": {"pooling": "max", "hidden_size": 256},
     },
     UCI: {
         "file": [f"{UCI}/{name}_labelled.txt.xz" for name in ("amazon_cells", "imdb", "yelp")],

@@ -17,9 +17,9 @@ import recurnn
 SOURCE = Path(recurnn.__file__).parent
 RANKS = {
     "errors": 0, "files": 0, "cells": 1, "compiler": 1, "norms": 1, "clipping": 1, "autocast": 1,
-    "recorder": 2, "checks": 2, "reference": 2, "scan": 3, "nn": 4, "data": 5, "explain": 5, "stepper": 5,
-    "subject": 5, "training": 6, "baselines": 7, "models": 8, "insight": 8, "interchange": 8,
-    "cli": 9, "__main__": 10,
+    "recorder": 2, "checks": 2, "reference": 2, "scan": 3, "nn": 4, "data": 5, "explain": 5,
+    "stepper": 5, "subject": 5, "training": 6, "baselines": 7, "models": 8, "insight": 8,
+    "interchange": 8, "cli": 9, "__main__": 10,
 }  # fmt: skip
 FILES = sorted(SOURCE.rglob("*.py"))
 
