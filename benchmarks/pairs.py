@@ -44,7 +44,7 @@ G2P: dict[str, Any] = {
 TRANSLATION: dict[str, Any] = {
     "source": "words", "target": "words", "vocabulary": 6000, "cell": "lstm", "hidden_size": 256,
     "embedding_size": 128, "dropout": 0.2, "batch_size": 128, "learning_rate": 2e-3, "epochs": 3,
-    "patience": None, "beam": 4, "validation": 0.02,
+    "patience": None, "beam": 4, "validation": 0.02, "precision": "bfloat16",
 }  # fmt: skip
 OF_NAMES: dict[str, Any] = {
     "hidden_size": 128, "embedding_size": 32, "dropout": 0.3, "batch_size": 64, "epochs": 12,

@@ -77,7 +77,7 @@ _OF_THE_MODEL = (
     "tokens", "max_length", "cell", "hidden_size", "num_layers", "bidirectional", "pooling",
     "dropout", "token_dropout", "embedding_size", "scale", "class_weight", "threshold",
     "optimizer", "learning_rate", "schedule", "batch_size", "epochs", "patience", "clip",
-    "validation", "seed",
+    "precision", "validation", "seed",
 )  # fmt: skip
 
 AnyModel = SequenceClassifier | SequenceRegressor
@@ -115,6 +115,7 @@ def train(
     epochs: o.Epochs = None,
     patience: o.Patience = None,
     clip: o.Clip = None,
+    precision: o.Precision = None,
     seed: o.Seed = None,
     checkpoints: o.Checkpoints = None,
     resume: o.Resume = False,

@@ -53,6 +53,7 @@ def forecast(
     epochs: o.Epochs = None,
     patience: o.Patience = None,
     clip: o.Clip = None,
+    precision: o.Precision = None,
     seed: o.Seed = None,
     preset: o.Preset = None,
     checkpoints: o.Checkpoints = None,

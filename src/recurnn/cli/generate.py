@@ -83,6 +83,7 @@ def train(
     epochs: o.Epochs = None,
     patience: o.Patience = None,
     clip: options.Clip = None,
+    precision: options.Precision = None,
     seed: options.Seed = None,
     checkpoints: options.Checkpoints = None,
     resume: options.Resume = False,

@@ -66,6 +66,7 @@ BatchSize = Annotated[int | None, option(_FIT, "Windows, or sequences, in a batc
 Epochs = Annotated[int | None, option(_FIT, "At most.")]
 Patience = Annotated[int | None, option(_FIT, "Epochs without a better one; 0: never stop early.")]
 Clip = Annotated[float | None, option(_FIT, "Greatest norm of the gradient (1); 0: any.")]
+Precision = Annotated[str | None, option(_FIT, "float32; or bfloat16, in what is multiplied.")]
 Seed = Annotated[int | None, option(_FIT, "Of weights and order (0).")]
 Preset = Annotated[
     str | None, option(_FIT, "textbook: a known protocol; other options override it.")
@@ -92,7 +93,7 @@ OF_THE_MODEL = (
     "frequency", "season", "gaps", "horizon", "context", "gap", "validation", "test", "cell",
     "hidden_size", "num_layers", "dropout", "skip", "relative", "patch", "calendar", "scale",
     "loss", "optimizer", "learning_rate", "schedule", "batch_size", "epochs", "patience", "clip",
-    "seed",
+    "precision", "seed",
 )  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -43,7 +43,7 @@ Predicted = Annotated[Path | None, option(OUT, "CSV file to write; printed other
 
 TRAINING = (
     "cell", "hidden_size", "num_layers", "embedding_size", "dropout", "optimizer", "learning_rate",
-    "schedule", "batch_size", "epochs", "patience", "clip", "seed", "validation",
+    "schedule", "batch_size", "epochs", "patience", "clip", "precision", "seed", "validation",
 )  # fmt: skip
 
 

@@ -57,7 +57,7 @@ File = Annotated[Path, typer.Argument(help="File of sequences, as the model was 
 _OF_THE_MODEL = (
     "max_length", "cell", "hidden_size", "num_layers", "bidirectional", "crf", "dropout",
     "embedding_size", "letter_size", "word_dropout", "scale", "optimizer", "learning_rate",
-    "schedule", "batch_size", "epochs", "patience", "clip", "validation", "seed",
+    "schedule", "batch_size", "epochs", "patience", "clip", "precision", "validation", "seed",
 )  # fmt: skip
 
 
@@ -89,6 +89,7 @@ def train(
     epochs: o.Epochs = None,
     patience: o.Patience = None,
     clip: o.Clip = None,
+    precision: o.Precision = None,
     seed: o.Seed = None,
     checkpoints: o.Checkpoints = None,
     resume: o.Resume = False,

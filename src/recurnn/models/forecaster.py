@@ -55,6 +55,8 @@ class Forecaster:
         epochs: passes over the training part, at most.
         patience: epochs without a better validation loss before training stops; None for never.
         clip: greatest global norm of the gradient; None for no clipping.
+        precision: ``"float32"``; or ``"bfloat16"``: autocast, in which what is multiplied is
+            rounded, faster where the processor has a matrix unit.
         validation: steps at the end of the training data that decide when to stop; below 1, a
             share of the series.
         test: steps at the end of the series that the models are compared on; likewise.
@@ -110,6 +112,7 @@ class Forecaster:
         epochs: int = 50,
         patience: int | None = 8,
         clip: float | None = 1.0,
+        precision: str = "float32",
         validation: int | float = 0.1,
         test: int | float = 0.2,
         calendar: bool = True,

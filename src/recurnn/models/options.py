@@ -35,6 +35,7 @@ class ModelOptions:
     epochs: int = 50
     patience: int | None = 8
     clip: float | None = 1.0
+    precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -64,7 +65,8 @@ class ModelOptions:
         own: dict[str, Any] = {
             "optimizer": self.optimizer, "learning_rate": self.learning_rate,
             "schedule": self.schedule, "batch_size": self.batch_size, "epochs": self.epochs,
-            "patience": self.patience, "clip": self.clip, "seed": self.seed,
+            "patience": self.patience, "clip": self.clip, "precision": self.precision,
+            "seed": self.seed,
         }  # fmt: skip
         if not validated:
             own["patience"] = None

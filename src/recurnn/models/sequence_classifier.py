@@ -61,6 +61,8 @@ class SequenceClassifier(ClassifierMixin, Inspected, SequenceModel):  # type: ig
         epochs: passes over the training part, at most.
         patience: epochs without a better validation loss before training stops; None for never.
         clip: greatest global norm of the gradient; None for no clipping.
+        precision: ``"float32"``; or ``"bfloat16"``: autocast, in which what is multiplied is
+            rounded, faster where the processor has a matrix unit.
         validation: share of the sequences, of each class, that decides when to stop; 0 to train
             on all of them for all epochs; by default .1, and 0 for fewer than 500 sequences.
         seed: of the weights, the parts, the order of the sequences and dropout.
@@ -114,6 +116,7 @@ class SequenceClassifier(ClassifierMixin, Inspected, SequenceModel):  # type: ig
         epochs: int = 60,
         patience: int | None = 8,
         clip: float | None = 1.0,
+        precision: str = "float32",
         validation: float | None = None,
         seed: int = 0,
     ) -> None:

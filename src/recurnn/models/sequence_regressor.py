@@ -70,6 +70,7 @@ class SequenceRegressor(RegressorMixin, Inspected, SequenceModel):  # type: igno
         epochs: int = 60,
         patience: int | None = 8,
         clip: float | None = 1.0,
+        precision: str = "float32",
         validation: float | None = None,
         seed: int = 0,
     ) -> None:

@@ -58,6 +58,8 @@ class SequenceTagger(InspectedTagger, SequenceModel):
         epochs: passes over the training part, at most.
         patience: epochs without a better validation loss before training stops; None for never.
         clip: greatest global norm of the gradient; None for no clipping.
+        precision: ``"float32"``; or ``"bfloat16"``: autocast, in which what is multiplied is
+            rounded, faster where the processor has a matrix unit.
         validation: share of the sequences that decides when to stop; 0 to train on all of them
             for all epochs.
         seed: of the weights, the parts, the order of the sequences and dropout.
@@ -107,6 +109,7 @@ class SequenceTagger(InspectedTagger, SequenceModel):
         epochs: int = 15,
         patience: int | None = None,
         clip: float | None = 1.0,
+        precision: str = "float32",
         validation: float = 0.1,
         seed: int = 0,
     ) -> None:

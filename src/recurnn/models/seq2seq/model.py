@@ -73,6 +73,8 @@ class Seq2Seq(InspectedPairs, Estimator):
         epochs: passes over the training part, at most.
         patience: epochs without a better validation loss before training stops; None for never.
         clip: greatest global norm of the gradient; None for no clipping.
+        precision: ``"float32"``; or ``"bfloat16"``: autocast, in which what is multiplied is
+            rounded, faster where the processor has a matrix unit.
         validation: share of the sources that decides when to stop; 0 to train on all for all
             epochs.
         seed: of the weights, the parts, the order of the pairs and dropout.
@@ -125,6 +127,7 @@ class Seq2Seq(InspectedPairs, Estimator):
         epochs: int = 20,
         patience: int | None = 5,
         clip: float | None = 1.0,
+        precision: str = "float32",
         validation: float = 0.1,
         seed: int = 0,
     ) -> None:
