@@ -10,16 +10,20 @@ if TYPE_CHECKING:
     from recurnn.insight.inspection import Inspection
 
 _NEAR = 0.01  # of a loss, or of the largest change: what is below makes no difference
+_OF_THE_GRADIENT = ("vanishes", "explodes", "unused")  # verdicts that say how far it comes
 _UNJUDGED = ", so that none of this is judged"
 
 
 def facts(found: Inspection) -> list[str]:
     """Sentences on how far the gradient comes in each layer and how far back the model looks.
 
+    What a verdict has said of a layer's gradient is not said again.
+
     Args:
         found: what was measured.
     """
-    said = [_decay(found, name) for name in found.flows]
+    told = {v.layer for v in found.verdicts if v.name in _OF_THE_GRADIENT}
+    said = [_decay(found, name) for name in found.flows if name not in told]
     said += [line for line in (_hidden(found), _context(found)) if line]
     if found.subject.lag is None:
         judged = any(v.name in ("vanishes", "forgets") for v in found.verdicts)

@@ -194,8 +194,8 @@ def _numbers(found: Inspection) -> tuple[list[str], list[list[Any]]]:
     """The measurements behind the verdicts, a row a layer."""
     at = ["left at its far end", "steps"]
     at = ["left at the lag", "lag"] if found.subject.lag is not None else at
-    head = ["layer", "gradient a step", "halves in", "1 % left after", *at, "gates remember",
-            "Lyapunov exponent"]  # fmt: skip
+    head = ["layer", "gradient a step, in the end", "halves in", "1 % left after", *at,
+            "gates remember", "Lyapunov exponent"]  # fmt: skip
     rows = []
     for name, flow in found.flows.items():
         decay, report = flow.decay, found.gates[name]
