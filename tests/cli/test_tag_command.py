@@ -65,7 +65,7 @@ def test_eval_and_predict_agree_with_the_model(trained, conll, tmp_path):
     bare = tmp_path / "bare.txt"
     bare.write_text("the\nrain\n")
     out = tmp_path / "told.tsv"
-    assert "Wrote 1 sequences" in run("tag", "predict", trained, bare, "--out", out)
+    assert "Wrote 1 sequence to" in run("tag", "predict", trained, bare, "--out", out)
     told = model.predict([["the", "rain"]])[0]
     assert out.read_text() == f"the\t{told[0]}\nrain\t{told[1]}\n"
 

@@ -102,7 +102,7 @@ def test_without_tags(tmp_path):
          "number, counted from 1."),
         ("a.jsonl", '{"tokens": ["a"], "tags": ["O"]}\n{"tokens": ["a", "b"], "tags": ["O"]}\n',
          DataError, {},
-         "FILE: line 2 has 2 steps and 1 tags.\n  Every step has one tag: give two lists of equal "
+         "FILE: line 2 has 2 steps and 1 tag.\n  Every step has one tag: give two lists of equal "
          "length."),
         ("a.jsonl", '{"tokens": ["a"], "of": ["O"]}\n', DataError, {},
          "FILE: which key holds the tags cannot be told.\n  Keys: tokens, of.\n  Name it: --label "

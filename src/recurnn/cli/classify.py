@@ -22,6 +22,7 @@ from recurnn.cli.tables import confusion_table, score_table
 from recurnn.data.builtin import digits_by_row
 from recurnn.data.labelled import Labelled, Roles, read_labelled
 from recurnn.data.sequence_inputs import as_inputs
+from recurnn.errors import counted
 from recurnn.models import SequenceClassifier, SequenceRegressor
 from recurnn.models.folder import check_free, written
 from recurnn.models.sequence_loading import load_sequence_model
@@ -249,7 +250,9 @@ def _parts(
     """What to train on and what to test on: by a file of its own, or out of this one."""
     if test is not None and Path(test).is_file():
         other = read_labelled(test, found.roles)
-        note = f"tested on {test}: {len(found):,} sequences to train, {len(other):,} to test"
+        note = (
+            f"tested on {test}: {counted(len(found), 'sequence')} to train, {len(other):,} to test"
+        )
         return found, other, note
     assert found.labels is not None
     groups = None if numeric else np.unique(found.labels.astype(str), return_inverse=True)[1]
@@ -257,7 +260,7 @@ def _parts(
 
 
 def _report(console: Console, model: AnyModel, tested: Labelled) -> None:
-    title = f"Test part, {len(tested):,} sequences"
+    title = f"Test part, {counted(len(tested), 'sequence')}"
     console.print()
     console.print(score_table(model.comparison, title))
     if isinstance(model, SequenceClassifier) and len(model.classes_) <= l.SHOWN:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recurnn.cli.options import option
 from recurnn.data.labelled import Labelled, Roles
 from recurnn.data.sequence_inputs import as_inputs
-from recurnn.errors import ConfigError, DataError
+from recurnn.errors import ConfigError, DataError, counted
 from recurnn.models.sequence_preparation import parts_of, plain
 
 READING = "reading.json"
@@ -86,9 +86,9 @@ def _cut(data: Labelled, chosen: NDArray[np.bool_], note: str) -> tuple[Labelled
     if not len(rest) or not len(test):
         raise ConfigError(
             f"{data.origin}: {'nothing' if not len(test) else 'everything'} would be tested on.\n"
-            f"  Of {len(data):,} sequences {len(test):,} are in the test part ({note})."
+            f"  Of {counted(len(data), 'sequence')} {len(test):,} are in the test part ({note})."
         )
-    return rest, test, f"{note}: {len(rest):,} sequences to train, {len(test):,} to test"
+    return rest, test, f"{note}: {counted(len(rest), 'sequence')} to train, {len(test):,} to test"
 
 
 def of_part(data: Labelled, part: str | None) -> Labelled:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from recurnn.data.labelled import LABEL_NAMES, Labelled, Roles, by_name, no_label
 from recurnn.data.labelled_text import numbered_lines
 from recurnn.data.sequence_inputs import ragged
-from recurnn.errors import DataError, one_of
+from recurnn.errors import DataError, counted, one_of
 
 _PART = re.compile(r"(train|test|val|valid|validation)_(.+)")
 _SEQUENCES = ("x", "sequences", "inputs", "data", "frames", "values")
@@ -138,7 +138,7 @@ def _cut(
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or int(lengths.sum()) != len(x):
         raise DataError(
             f"{origin}: the lengths do not fit the sequences.\n"
-            f"  {name!r} adds up to {lengths.sum()}; {key!r} has {len(x)} steps."
+            f"  {name!r} adds up to {lengths.sum()}; {key!r} has {counted(len(x), 'step')}."
         )
     return np.split(x, np.cumsum(lengths)[:-1])
 
@@ -232,7 +232,8 @@ def _channels(
     wanted = head.get("dimensions") or ("1" if head.get("univariate", "").lower() == "true" else "")
     if wanted and len(fields) != int(wanted):
         raise DataError(
-            f"{path}: line {number} has {len(fields)} channels; the header says {wanted}."
+            f"{path}: line {number} has {counted(len(fields), 'channel')}; the header says "
+            f"{wanted}."
         )
     channels = []
     for field in fields:

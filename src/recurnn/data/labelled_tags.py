@@ -14,7 +14,7 @@ from recurnn.data.labelled_tables import tagged
 from recurnn.data.labelled_text import numbered_lines, read_json, read_text
 from recurnn.data.sequence_inputs import ragged
 from recurnn.data.tables import Table, from_frame, parquet_frame, stem
-from recurnn.errors import ConfigError, DataError
+from recurnn.errors import ConfigError, DataError, counted
 
 _CONLLU = 10  # columns of Universal Dependencies: the form is the second, its universal tag the 4th
 _WORDS = ("tokens", "words", "form", "forms", "text", "frames", "x", "sequence")
@@ -67,8 +67,9 @@ def _conll(path: Path, roles: Roles, *, needed: bool) -> Labelled:
             if len(fields) != width:
                 first = sentences[0][0][0]
                 raise DataError(
-                    f"{path}: line {number} has {_many(len(fields))}, line {first} has "
-                    f"{_many(width)}.\n  Every word has as many; an empty line ends a sentence."
+                    f"{path}: line {number} has {counted(len(fields), 'column')}, line {first} has "
+                    f"{counted(width, 'column')}.\n  Every word has as many; an empty line ends a "
+                    "sentence."
                 )
     word, tag, note = _columns(path, roles, width, needed=needed)
     if width == _CONLLU:  # ranges (3-4) and empty nodes (5.1) are no words
@@ -120,12 +121,13 @@ def _columns(
     if tag == word or tag is None:
         if needed:
             raise DataError(
-                f"{path}: there is no column of tags.\n  Its lines have {_many(width)}; the word "
+                f"{path}: there is no column of tags.\n  Its lines have "
+                f"{counted(width, 'column')}; the word "
                 f"is column {word + 1}."
             )
         tag = None
     told = "no tags" if tag is None else f"its tag in column {tag + 1}"
-    return word, tag, f"{_many(width)}: the word in column {word + 1}, {told}"
+    return word, tag, f"{counted(width, 'column')}: the word in column {word + 1}, {told}"
 
 
 def _fits(name: str, width: int) -> bool:
@@ -135,14 +137,11 @@ def _fits(name: str, width: int) -> bool:
 def _place(path: Path, name: str, width: int) -> int:
     if not _fits(name, width):
         raise ConfigError(
-            f"{path}: there is no column {name!r}.\n  Its lines have {_many(width)}, which are "
+            f"{path}: there is no column {name!r}.\n  Its lines have {counted(width, 'column')}, "
+            "which are "
             "named by their number, counted from 1."
         )
     return int(name) - 1
-
-
-def _many(count: int) -> str:
-    return f"{count} column{'s' * (count != 1)}"
 
 
 def _json(table: Table, roles: Roles, *, needed: bool) -> Labelled:
@@ -164,7 +163,8 @@ def _json(table: Table, roles: Roles, *, needed: bool) -> Labelled:
             if not isinstance(a, list) or not isinstance(b, list) or len(a) != len(b):
                 counts = [len(v) if isinstance(v, list) else 0 for v in (a, b)]
                 raise DataError(
-                    f"{table.origin}: {table.at(i)} has {counts[0]} steps and {counts[1]} tags.\n"
+                    f"{table.origin}: {table.at(i)} has {counted(counts[0], 'step')} and "
+                    f"{counted(counts[1], 'tag')}.\n"
                     "  Every step has one tag: give two lists of equal length."
                 )
         labels = ragged(y)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from recurnn.data.tables import Table, stem
 from recurnn.data.text.decoding import text_of
-from recurnn.errors import DataError
+from recurnn.errors import DataError, counted
 
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
 _SAMPLE = 50  # lines that the separator is found from
@@ -139,7 +139,7 @@ def fields_of(path: Path, text: str, separator: str) -> tuple[list[list[str]], l
             if any(cell.strip() for cell in row):
                 if rows and len(row) != len(rows[0]):
                     raise DataError(
-                        f"{path}: line {begin} has {len(row)} field{'s' * (len(row) != 1)}; line "
+                        f"{path}: line {begin} has {counted(len(row), 'field')}; line "
                         f"{places[0]} has {len(rows[0])}, separated by {_SEPARATORS[separator]}."
                         "\n  Every line must have as many."
                     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from recurnn.errors import counted
 from recurnn.insight.advice import number, pace, percent
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def _hidden(found: Inspection) -> str:
     felt = int(table.loc[table["change"] > _NEAR * table["change"].max(), "lag"].abs().max())
     whole = ", the whole input," if felt == table["lag"].abs().max() else ""
     return (
-        f"Hiding the input of up to {felt} steps back{whole} changes the prediction by more than "
+        f"Hiding the input of up to {counted(felt, 'step')} back{whole} changes the prediction by "
+        "more than "
         "1 % of what hiding its most telling step does."
     )
 

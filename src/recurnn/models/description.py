@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recurnn.errors import counted
 from recurnn.models.forecast_options import ForecastOptions
 from recurnn.models.options import name_of
 from recurnn.models.preparation import Kind, Prepared
@@ -27,7 +28,7 @@ def describe(
     many = f" of {len(kind.series)} series" if len(kind.series) > 1 else ""
     sizes = ", ".join(str(h) for h in options.hidden_sizes)
     network = f"{name_of(options.cell)} ({sizes})" + (" + linear" if options.skip else "")
-    steps = f"{options.horizon} step{'s' if options.horizon != 1 else ''} ahead"
+    steps = f"{counted(options.horizon, 'step')} ahead"
     after = f", {options.gap} left out" if options.gap else ""
     if short:
         return f"{what}{many}: {steps}{after}, {network}, window of {options.context}"
