@@ -74,19 +74,24 @@ def report(inspection: Inspection, units: Sequence[str] = ()) -> Page:
 
 
 def save_figures(
-    inspection: Inspection, folder: str | Path, units: Sequence[str] = ()
+    inspection: Inspection,
+    folder: str | Path,
+    units: Sequence[str] = (),
+    *,
+    overwrite: bool = False,
 ) -> list[str]:
     """Write every figure as PNG and CSV; returns their names.
 
     Args:
         inspection: what was found.
-        units: as in `report`.
         folder: where to; made if it is not there.
+        units: as in `report`.
+        overwrite: whether figures that are there may be replaced.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: it cannot be written, or holds figures already.
     """
-    return save_all(named_figures(inspection, units), folder)
+    return save_all(named_figures(inspection, units), folder, overwrite=overwrite)
 
 
 def named_figures(
