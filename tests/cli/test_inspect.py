@@ -93,12 +93,12 @@ def test_cells_side_by_side(tmp_path: Path) -> None:
     }  # fmt: skip
     before = pd.read_csv(tmp_path / "f" / "gradient-before-training.csv")
     assert before.groupby("line").size().to_dict() == {"elman": 8, "lstm": 8}
+    sweep = pd.read_csv(tmp_path / "f" / "gradient-against-lag.csv")
+    assert sweep[sweep["line"] == "lstm"]["lag"].tolist() == [1, 2, 3, 4, 5, 7]
     (tmp_path / "f" / "losses.png").write_bytes(b"old")
     run("inspect", "--compare", "gru", "--steps", 8, "--updates", 1, "--figures", tmp_path / "f",
         "--overwrite")  # fmt: skip
     assert (tmp_path / "f" / "losses.png").read_bytes() != b"old"
-    sweep = pd.read_csv(tmp_path / "f" / "gradient-against-lag.csv")
-    assert sweep[sweep["line"] == "lstm"]["lag"].tolist() == [1, 2, 3, 4, 5, 7]
 
 
 def test_a_language_model_with_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,6 +93,13 @@ def test_errors_name_the_line_and_leave_nothing(trained, conll, tmp_path, capsys
         f"error: {bad}: the sequence at line 3, step 1, has the tag 'NEW', which the model was not "
         "trained on.\n  It knows: DET, NOUN, VERB.\n"
     )
+    bad.write_text("the\tDET\nsea\tNOUN\n")
+    assert failing(capsys, "tag", "eval", trained, bad) == (
+        f"error: {bad}: its lines have 2 columns; the model was trained on lines of 3.\n  There "
+        "the word is column 1 and its tag column 2. Give such a file, or say what is where: "
+        "--column and --label.\n"
+    )
+    run("tag", "eval", trained, bad, "--label", "2")
     out = tmp_path / "never"
     bad.write_text("the\tDET\tD\nsea\tN\n")
     assert failing(capsys, "tag", "train", bad, "--out", out).startswith(

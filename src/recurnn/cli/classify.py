@@ -52,7 +52,9 @@ Column = Annotated[
 Id = Annotated[str | None, o.option(_READ, "Column that names the sequence of a row.", "--id")]
 Step = Annotated[str | None, o.option(_READ, "Column that a sequence's rows are sorted by.")]
 Width = Annotated[int | None, o.option(_READ, "Channels of a step, of numbers side by side (1).")]
-Tokens = Annotated[str | None, o.option(_READ, "Texts are cut into words or characters.")]
+Tokens = Annotated[
+    str | None, o.option(_READ, "Texts are cut into words or characters.", "--tokens", "--unit")
+]
 Regress = Annotated[
     bool | None,
     o.option(
@@ -147,6 +149,8 @@ def train(
     if not numeric:
         l.check_classes(fitting.labels, tested)
     for part in (fitting, tested):
+        if numeric:
+            l.check_numbers(part)
         as_inputs(part.sequences, tokens=tokens, max_length=max_length, where=part.where)
     model.fit(
         fitting.sequences, fitting.labels,
@@ -180,6 +184,8 @@ def evaluate(
     l.check_lengths(loaded, found)
     if isinstance(loaded, SequenceClassifier):
         l.check_classes(loaded.classes_, found)
+    else:
+        l.check_numbers(found)
     loaded.compare(found.sequences, found.labels, baselines=False)
     _report(console, loaded, found)
 

@@ -145,6 +145,18 @@ def check_classes(classes: Any, data: Labelled) -> None:
             )
 
 
+def check_numbers(data: Labelled) -> None:
+    """Name the place of a label that is no number, where numbers are learned."""
+    assert data.labels is not None
+    for i, label in enumerate([] if data.labels.dtype.kind in "iufb" else data.labels):
+        if _number(str(label)) is None:
+            raise DataError(
+                f"{data.where(i)} has the label {plain(label)!r}, which is no number.\n  Numbers "
+                "are learned from numbers. Mend it, name another column (--label), or learn "
+                "classes (--classes)."
+            )
+
+
 def check_tags(tags: NDArray[Any], data: Labelled) -> None:
     """Name the sequence of a tag that the model does not know."""
     assert data.labels is not None

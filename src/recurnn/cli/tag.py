@@ -201,6 +201,8 @@ def _roles(
         "label": (label,) if label else None, "sequence": tuple(column) if column else None,
         "unique_id": id, "step": step, "header": header,
     }  # fmt: skip
+    if label or column:  # then the lines need not be those of the training
+        kept = kept | {"columns": None}
     return Roles(**(kept | {k: v for k, v in given.items() if v is not None}))  # type: ignore[arg-type]
 
 

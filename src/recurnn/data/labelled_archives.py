@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recurnn.data.labelled import LABEL_NAMES, Labelled, Roles, by_name, no_label
+from recurnn.data.labelled import LABEL_NAMES, Labelled, Roles, by_name, no_label, refuse_width
 from recurnn.data.labelled_text import numbered_lines
 from recurnn.data.sequence_inputs import ragged
 from recurnn.errors import DataError, counted, one_of
@@ -42,6 +42,7 @@ def read_npz(path: Path, roles: Roles, *, needed: bool, by_step: bool = False) -
     Raises:
         DataError: it is no such archive, or the arrays do not fit together.
     """
+    refuse_width(str(path), roles, "arrays, which say themselves what a step is")
     arrays = arrays_of(path)
     parts: dict[str, dict[str, NDArray[Any]]] = {}
     for key, array in arrays.items():
@@ -177,6 +178,7 @@ def read_ts(path: Path, roles: Roles, *, needed: bool) -> Labelled:
     Raises:
         DataError: a line does not fit the header, or holds what is not a number.
     """
+    refuse_width(str(path), roles, "channels of its own, apart by colons")
     head: dict[str, str] = {}
     sequences, labels, places = list[Any](), list[str](), list[str]()
     inside = False

@@ -71,6 +71,7 @@ def _conll(path: Path, roles: Roles, *, needed: bool) -> Labelled:
                     f"{counted(width, 'column')}.\n  Every word has as many; an empty line ends a "
                     "sentence."
                 )
+    _check_width(path, roles, width, needed=needed)
     word, tag, note = _columns(path, roles, width, needed=needed)
     if width == _CONLLU:  # ranges (3-4) and empty nodes (5.1) are no words
         sentences = [[(n, f) for n, f in s if f[0].isdigit()] for s in sentences]
@@ -81,7 +82,10 @@ def _conll(path: Path, roles: Roles, *, needed: bool) -> Labelled:
         [[fields[word] for _, fields in s] for s in sentences], labels,
         pd.DataFrame(index=range(len(sentences))), [f"line {s[0][0]}" for s in sentences],
         str(path),
-        replace(roles, sequence=(str(word + 1),), label=() if tag is None else (str(tag + 1),)),
+        replace(
+            roles, sequence=(str(word + 1),), label=() if tag is None else (str(tag + 1),),
+            columns=width,
+        ),
         notes=(note,),
     )  # fmt: skip
 
@@ -130,6 +134,25 @@ def _columns(
     return word, tag, f"{counted(width, 'column')}: the word in column {word + 1}, {told}"
 
 
+def _check_width(path: Path, roles: Roles, width: int, *, needed: bool) -> None:
+    """Refuse lines of another form than those that the numbers of the columns were learned from.
+
+    Where no tags are needed, others of the columns may be missing: the word is still the first, or
+    only the tag, the last, is not there.
+    """
+    if roles.columns is None or width == roles.columns:
+        return
+    last = roles.label == (str(roles.columns),) and width == roles.columns - 1
+    if not needed and (last or roles.sequence == ("1",)):
+        return
+    raise DataError(
+        f"{path}: its lines have {counted(width, 'column')}; the model was trained on lines of "
+        f"{roles.columns}.\n  There the word is column {', '.join(roles.sequence)} and its tag "
+        f"column {', '.join(roles.label)}. Give such a file, or say what is where: --column and "
+        "--label."
+    )
+
+
 def _fits(name: str, width: int) -> bool:
     return name.isdigit() and 1 <= int(name) <= width
 
@@ -151,7 +174,13 @@ def _json(table: Table, roles: Roles, *, needed: bool) -> Labelled:
     for what, name, must, option in (
         ("words", words, True, "--column"), ("tags", tags, needed, "--label"),
     ):  # fmt: skip
-        if must and (name is None or name not in names):
+        if must and name is not None and name not in names:
+            raise DataError(
+                f"{table.origin}: there is no key {name!r} for the {what}.\n  It is named by an "
+                "option or by the file that the model was trained on.\n  Keys: "
+                f"{', '.join(names)}.\n  Name another: {option} NAME."
+            )
+        if must and name is None:
             raise DataError(
                 f"{table.origin}: which key holds the {what} cannot be told.\n"
                 f"  Keys: {', '.join(names)}.\n  Name it: {option} NAME."

@@ -28,7 +28,7 @@ def describe(
     many = f" of {len(kind.series)} series" if len(kind.series) > 1 else ""
     sizes = ", ".join(str(h) for h in options.hidden_sizes)
     network = f"{name_of(options.cell)} ({sizes})" + (" + linear" if options.skip else "")
-    steps = f"{counted(options.horizon, 'step')} ahead"
+    steps = f"{counted(options.horizon or 0, 'step')} ahead"
     after = f", {options.gap} left out" if options.gap else ""
     if short:
         return f"{what}{many}: {steps}{after}, {network}, window of {options.context}"
