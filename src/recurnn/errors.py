@@ -75,6 +75,21 @@ def nearest(received: object, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number of things in words, one of them in the singular.
+
+    Args:
+        count: how many.
+        one: what one of them is called.
+        many: what several are called; by default the same with an s.
+
+    Example:
+        >>> counted(1, "token"), counted(2310, "token"), counted(1, "class", "classes")
+        ('1 token', '2,310 tokens', '1 class')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def changed_in_place(what: str, instead: str = "a new tensor") -> ConfigError:
     """The error of a step that changes a tensor in place.
 

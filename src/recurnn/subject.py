@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recurnn.errors import ConfigError, ShapeError, one_of
+from recurnn.errors import ConfigError, ShapeError, counted, one_of
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -85,7 +85,8 @@ class Subject:
 
     Raises:
         ShapeError: x and y do not fit together, or x has fewer than two steps.
-        ConfigError: an unknown loss, a lag below one, or a step that a row does not have.
+        ConfigError: an unknown loss, a lag below one or longer than x, or a step that a row does
+            not have.
 
     Example:
         >>> import torch, recurnn
@@ -124,7 +125,7 @@ class Subject:
             )
         if self.steps < 2:
             raise ShapeError(
-                f"Subject: a sequence of {self.steps} step{'s' * (self.steps != 1)} has no past.\n"
+                f"Subject: a sequence of {counted(self.steps, 'step')} has no past.\n"
                 f"  x is {list(self.x.shape)}, that is {letters}; expected T of at least 2."
             )
         if self.rows not in self.y.shape[:2]:
@@ -134,6 +135,12 @@ class Subject:
             )
         if self.lag is not None and self.lag < 1:
             raise ConfigError(f"Subject: lag is {self.lag}; expected steps back, at least 1.")
+        if self.lag is not None and self.lag >= self.steps:
+            raise ConfigError(
+                f"Subject: lag is {self.lag}, but the rows have {self.steps} steps.\n  From the "
+                f"last of them it is {self.steps - 1} back to the first. Give that or less, or "
+                "longer rows (of text: --steps)."
+            )
         if self.at is not None:
             self._check_at(self.at)
 

@@ -171,6 +171,14 @@ def test_errors_name_the_line_and_leave_nothing(texts, trained, tmp_path, capsys
         "error: test is 'no.csv', and there is no such file.\n  Expected a file, a condition on a "
         "column (take<5), a share or a number.\n"
     )
+    assert failing(capsys, "classify", "train", texts, "--regress", "--out", out) == (
+        f"error: {texts}: the sequence at line 1 has the label 'up', which is no number.\n  "
+        "Numbers are learned from numbers. Mend it, name another column (--label), or learn "
+        "classes (--classes).\n"
+    )
+    assert failing(capsys, "classify", "train", texts, "--width", "2", "--out", out).startswith(
+        f"error: width is 2, but {texts} has texts in column "
+    )
     existing = tmp_path / "there.csv"
     existing.write_text("")
     assert failing(capsys, "classify", "predict", trained, texts, "--out", existing).startswith(

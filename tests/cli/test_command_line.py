@@ -5,16 +5,19 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from commands import failing
 from commands import outcome as run
 from recurnn.cells import CELLS
 from recurnn.cli.cells import example, parameters_per_unit
+from recurnn.cli.plots import curve_plot
 from recurnn.cli.progress import TrainingProgress
 from recurnn.cli.tables import comparison_table
 from recurnn.models import Row
@@ -214,3 +217,15 @@ def test_the_table_keeps_the_small_and_the_large():
         "→", "LSTM", "0.001088", "0.021400", "0.700", "5.50", "12.0",
     ]  # fmt: skip
     assert text.splitlines()[-2].split() == ["last", "1.235e+07", "271.2", "1.200", "9.00", "0.0"]
+
+
+@pytest.mark.parametrize("last", [1, 2])
+def test_a_training_of_one_epoch_is_a_point_that_can_be_seen(tmp_path, monkeypatch, last):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file: drawn.append(figure))
+    epochs = [Epoch(k, 1 / k if k else np.nan, 1.0 if k else None, 0, 0) for k in range(last + 1)]
+    curve_plot(tmp_path / "curve.png", SimpleNamespace(epochs=epochs, best=1), title="t")
+    lines = {line.get_label(): line for line in drawn[0].axes[0].get_lines()}
+    for name in ("training", "validation"):
+        assert len(lines[name].get_xdata()) == last
+        assert lines[name].get_marker() == ("o" if last == 1 else "None")

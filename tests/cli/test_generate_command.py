@@ -134,7 +134,7 @@ def test_captions_of_vectors(captions):
     [
         (
             [[1, 2], [3]],
-            "{file}, line 2: the condition has 1 numbers.\n  The first one has 2.",
+            "{file}, line 2: the condition has 1 number.\n  The first one has 2.",
         ),
         (
             [[1, 2], [3, "x"]],

@@ -95,9 +95,13 @@ def test_cells_side_by_side(tmp_path: Path) -> None:
     assert before.groupby("line").size().to_dict() == {"elman": 8, "lstm": 8}
     sweep = pd.read_csv(tmp_path / "f" / "gradient-against-lag.csv")
     assert sweep[sweep["line"] == "lstm"]["lag"].tolist() == [1, 2, 3, 4, 5, 7]
+    (tmp_path / "f" / "losses.png").write_bytes(b"old")
+    run("inspect", "--compare", "gru", "--steps", 8, "--updates", 1, "--figures", tmp_path / "f",
+        "--overwrite")  # fmt: skip
+    assert (tmp_path / "f" / "losses.png").read_bytes() != b"old"
 
 
-def test_a_language_model_with_text(tmp_path: Path) -> None:
+def test_a_language_model_with_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("plotly")
     text = 'He said: "hold (on)" to me.\n' * 60
     (tmp_path / "t.txt").write_text(text)
@@ -114,6 +118,10 @@ def test_a_language_model_with_text(tmp_path: Path) -> None:
     table = pd.read_csv(next((tmp_path / "f").glob("text-by-contribution.csv")))
     assert table.shape == (1, 33)  # a line of 32, 20 of them taken
     assert table.iloc[0, 1:].notna().sum() == 20
+    told = failing(
+        capsys, "inspect", tmp_path / "model", "--data", tmp_path / "t.txt", "--steps", 1
+    )
+    assert told.startswith("error: steps is 1; expected 2 or more.\n  A piece of one token has")
 
 
 def test_gates_that_keep_start_open_or_as_usual(tmp_path: Path) -> None:
@@ -138,6 +146,9 @@ def test_what_it_refuses(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     short = folder / "short.csv"
     pd.read_csv(data).iloc[:14].to_csv(short, index=False)
     (folder / "there.html").touch()
+    old = folder / "old"
+    old.mkdir()
+    (old / "h.png").write_bytes(b"old")
     cases = {
         ("inspect", "--out", out): "error: inspect: 0 models.\n  Give one folder",
         ("inspect", model, "--out", out): "error: inspect: there are no data.\n",
@@ -148,6 +159,7 @@ def test_what_it_refuses(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
         ("inspect", model, "--data", other, "--out", out): "kW",
         ("inspect", model, "--data", short, "--out", out): "is too short for a single window",
         ("inspect", model, "--data", data, "--lag", 0): "error: Subject: lag is 0",
+        ("inspect", model, "--data", data, "--lag", 12): "lag is 12, but the rows have 12 steps.\n",
         ("inspect", model, "--data", data, "--steps", 9): "rows have its context, 12 steps.\n",
         (
             "inspect",
@@ -165,6 +177,16 @@ def test_what_it_refuses(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
         ("inspect", "--compare", "gru", "gru"): "gru comes twice.\n  Name every cell once.",
         ("inspect", "--compare", "gru", "--figures", data): "load.csv is a file; figures need a",
         ("inspect", model, "--data", data, "--figures", data / "in"): "load.csv is a file",
+        (
+            "inspect",
+            model,
+            "--data",
+            data,
+            "--figures",
+            old,
+        ): f"{old} already holds figures: h.png.\n"
+        "  Nothing was written. Give another folder, or allow overwriting (--overwrite, ",
+        ("inspect", "--compare", "gru", "--figures", old): "already holds figures: h.png.\n",
         ("inspect", model, "--data", data, "--out", folder / "r.pdf"): "ends in .html or .htm.",
         ("inspect", "--compare", "gru", "--steps", 0): "problem: 0 steps; it needs at least 2.",
         (
@@ -191,6 +213,7 @@ def test_what_it_refuses(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert text in failing(capsys, *arguments), arguments
     assert not out.exists()
     assert not (folder / "figs").exists()
+    assert (old / "h.png").read_bytes() == b"old"
     (model / "history.csv").write_text("epoch,loss\n1,much\n")
     text = failing(capsys, "inspect", model, "--data", data, "--out", out)
     assert "is not the history of a training" in text

@@ -79,9 +79,9 @@ KINDS: dict[Make, tuple[str, ...]] = {
 def test_every_model_gives_verdicts_a_page_and_figures(make: Make, tmp_path: Path) -> None:
     pytest.importorskip("plotly")
     data, out, figures = make(tmp_path), tmp_path / "r.html", tmp_path / "f"
-    arguments = ["inspect", tmp_path / "m", "--data", data, "--rows", 6, "--lag", 3]
+    arguments = ["inspect", tmp_path / "m", "--data", data, "--rows", 6, "--lag", 2]
     shown = run(*arguments, "--unit", "h[1]", "--unit", "f", "--out", out)
-    assert "the task's lag is 3" in shown
+    assert "the task's lag is 2" in shown
     page = out.read_text(encoding="utf-8")
     assert "Training" in page
     for words in ("Gradient through time", "Gates and states", "Reach of memory", *KINDS[make]):

@@ -65,7 +65,7 @@ def test_eval_and_predict_agree_with_the_model(trained, conll, tmp_path):
     bare = tmp_path / "bare.txt"
     bare.write_text("the\nrain\n")
     out = tmp_path / "told.tsv"
-    assert "Wrote 1 sequences" in run("tag", "predict", trained, bare, "--out", out)
+    assert "Wrote 1 sequence to" in run("tag", "predict", trained, bare, "--out", out)
     told = model.predict([["the", "rain"]])[0]
     assert out.read_text() == f"the\t{told[0]}\nrain\t{told[1]}\n"
 
@@ -93,6 +93,13 @@ def test_errors_name_the_line_and_leave_nothing(trained, conll, tmp_path, capsys
         f"error: {bad}: the sequence at line 3, step 1, has the tag 'NEW', which the model was not "
         "trained on.\n  It knows: DET, NOUN, VERB.\n"
     )
+    bad.write_text("the\tDET\nsea\tNOUN\n")
+    assert failing(capsys, "tag", "eval", trained, bad) == (
+        f"error: {bad}: its lines have 2 columns; the model was trained on lines of 3.\n  There "
+        "the word is column 1 and its tag column 2. Give such a file, or say what is where: "
+        "--column and --label.\n"
+    )
+    run("tag", "eval", trained, bad, "--label", "2")
     out = tmp_path / "never"
     bad.write_text("the\tDET\tD\nsea\tN\n")
     assert failing(capsys, "tag", "train", bad, "--out", out).startswith(

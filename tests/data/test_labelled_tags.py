@@ -102,11 +102,23 @@ def test_without_tags(tmp_path):
          "number, counted from 1."),
         ("a.jsonl", '{"tokens": ["a"], "tags": ["O"]}\n{"tokens": ["a", "b"], "tags": ["O"]}\n',
          DataError, {},
-         "FILE: line 2 has 2 steps and 1 tags.\n  Every step has one tag: give two lists of equal "
+         "FILE: line 2 has 2 steps and 1 tag.\n  Every step has one tag: give two lists of equal "
          "length."),
         ("a.jsonl", '{"tokens": ["a"], "of": ["O"]}\n', DataError, {},
          "FILE: which key holds the tags cannot be told.\n  Keys: tokens, of.\n  Name it: --label "
          "NAME."),
+        ("a.conll", "the DET\n", DataError, {"sequence": ("2",), "label": ("4",), "columns": 10},
+         "FILE: its lines have 2 columns; the model was trained on lines of 10.\n  There the word "
+         "is column 2 and its tag column 4. Give such a file, or say what is where: --column and "
+         "--label."),
+        ("a.jsonl", '{"a": ["a"], "of": ["O"]}\n', DataError, {"sequence": ("tokens",)},
+         "FILE: there is no key 'tokens' for the words.\n  It is named by an option or by the file "
+         "that the model was trained on.\n  Keys: a, of.\n  Name another: --column NAME."),
+        ("a.csv", "sid,w,t\n1,x,A\n", DataError,
+         {"sequence": ("word",), "label": ("tag",), "unique_id": "sid"},
+         "FILE: there is no column 'word'.\n  Expected, as the options or the file that the model "
+         "was trained on name them: word, tag, sid.\n  Columns: sid, w, t.\n  Rename them, or say "
+         "which is which: --column, --label, --id, --step."),
         ("a.csv", "a,tag\n1,x\n2,y\n", DataError, {},
          "FILE: which column tells the sequences apart cannot be told.\n  Columns: a, tag.\n  "
          "Name it: --id NAME."),

@@ -278,7 +278,7 @@ def test_kinds_of_targets() -> None:
         ([torch.ones(2), torch.ones(2).long()], [0, 1], ShapeError, r"int64; expected \[T\] of"),
         ([torch.tensor(1)], [0], ShapeError, "a single number"),
         ([[1], [2]], [0], ShapeError, "targets has 1; inputs has 2"),
-        ([[1], [2, 3]], [[1], [2]], ShapeError, r"targets\[1\](.|\n)*1 steps; expected 2"),
+        ([[1], [2, 3]], [[1], [2]], ShapeError, r"targets\[1\](.|\n)*1 step; expected 2"),
         ([[1], [2]], [[1], [2.0]], ShapeError, r"targets\[1\] does not fit the others"),
     ],
 )

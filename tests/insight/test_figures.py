@@ -165,3 +165,18 @@ def test_the_legend_stands_beside_the_lines_and_in_the_picture(panels):
         legend = ax.get_legend().get_window_extent()
         assert legend.x0 >= ax.bbox.x1
         assert legend.x1 <= drawn.bbox.x1
+
+
+def test_a_word_that_comes_twice_keeps_its_two_places():
+    pytest.importorskip("plotly")
+    z = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+    made = figures.attention_figure(z, ["the", "sea", "the"], ["la", "la"]).plotly()
+    (trace,) = made.data
+    assert trace.x is None
+    assert trace.y is None
+    assert list(made.layout.xaxis.tickvals) == [0, 1, 2]
+    assert list(made.layout.xaxis.ticktext) == ["the", "sea", "the"]
+    assert list(made.layout.yaxis.ticktext) == ["la", "la"]
+    assert list(trace.customdata[1][2]) == ["la", "the"]
+    (axes, _) = figures.attention_figure(z, ["the", "sea", "the"], ["la", "la"]).matplotlib().axes
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["the", "sea", "the"]

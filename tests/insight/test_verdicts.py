@@ -35,8 +35,9 @@ def test_a_plain_elman_cell_vanishes_with_the_right_order_of_the_lag():
     (verdict,) = found.verdicts
     assert verdict.name == "vanishes"
     radius = np.abs(np.linalg.eigvals(cell.U.detach().numpy())).max()
-    halves, one = map(float, re.findall(r"every ([\d.]+) steps; 1 % is left after (\d+)",
-                                        verdict.text)[0])  # fmt: skip
+    one, halves = map(float, re.findall(
+        r"down to 1 % after (\d+) steps and in the end halves every ([\d.]+);", verdict.text
+    )[0])  # fmt: skip
     assert halves == pytest.approx(np.log(0.5) / np.log(radius), rel=0.25)
     assert one == pytest.approx(np.log(0.01) / np.log(radius), rel=0.35)
     assert "the task's lag is 199" in verdict.text
@@ -116,7 +117,7 @@ def test_where_no_lag_is_known_a_short_memory_is_told_and_not_judged(make):
     assert names(found) == []
     (layer, unknown) = found.facts
     decay = found.flows["layer"].decay
-    assert f"halves every {number(decay.half_life)} steps; 1 % is left after" in layer
+    assert f"steps and in the end halves every {number(decay.half_life)}; the input" in layer
     assert "the input has 60 steps, where" in layer
     assert unknown.startswith("How far back the task reaches is not known")
     assert found.summary().splitlines() == [
@@ -146,6 +147,7 @@ def test_where_nothing_was_learned_a_short_memory_is_a_fault(rows, said):
     if said:
         assert elman.verdicts[0].text.endswith(f"is left; {said}.")
         assert "the task reaches is not known: tell it as the lag" in elman.summary()
+        assert elman.summary().count("in the end halves every") == 1  # in the verdict alone
         (advice,) = lstm.verdicts[0].advice
         assert "b_f at 4.1 (ln of 59; " in advice
         assert advice.endswith("the input has 60 steps.")
@@ -174,7 +176,7 @@ def test_what_explodes_is_a_fault_whatever_the_lag():
         cell.U.mul_(8)
     found = unstated(cell)
     assert names(found) == ["explodes"]
-    assert "layer: the gradient doubles every" in found.facts[0]
+    assert "the gradient in the end doubles every" in found.verdicts[0].text
 
 
 def test_facts_tell_how_far_back_the_model_looks():

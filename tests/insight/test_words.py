@@ -21,6 +21,12 @@ def test_what_is_gone_after_a_step_is_not_called_level():
     assert not fit_decay(np.array([2.0])).gone  # there is no step to lose it over
 
 
+def test_the_rate_of_the_end_and_where_one_percent_is_left_do_not_contradict():
+    curve = np.concatenate([0.4 ** np.arange(6), 0.4**5 * 0.8 ** np.arange(1, 20)])
+    assert pace(fit_decay(curve)) == "is down to 1 % after 6 steps and in the end halves every 3.1"
+    assert pace(fit_decay(1 / curve)) == "in the end doubles every 3.1 steps"
+
+
 def test_results_are_shown_in_a_few_words():
     network = nn.Stack(nn.LSTM(3, 8), torch.nn.Linear(8, 1))
     subject = Subject(network, torch.randn(40, 4, 3), torch.randn(40, 4, 1), batch_first=False)

@@ -211,7 +211,8 @@ def test_overwriting_replaces_the_model_and_nothing_else(fitted, saved):
 def test_missing_and_foreign_folders(tmp_path):
     load = recurnn.Forecaster.load
     assert message(ModelFolderError, load, tmp_path / "no") == (
-        f"There is no model folder {tmp_path / 'no'}."
+        f"There is no model folder {tmp_path / 'no'}.\n"
+        "  Expected the folder that `--out` or `save` wrote. Mend the name, or train first."
     )
     assert message(ModelFolderError, load, tmp_path) == (
         f"{tmp_path} is not a model folder: it has no config.json.\n"

@@ -68,6 +68,11 @@ CASES = {
     "a lag of zero": (
         lambda: subject(lag=0), "Subject: lag is 0; expected steps back, at least 1.",
     ),
+    "a lag that goes back beyond the rows": (
+        lambda: subject(lag=6),
+        "Subject: lag is 6, but the rows have 6 steps.\n  From the last of them it is 5 back to "
+        "the first. Give that or less, or longer rows (of text: --steps).",
+    ),
     "steps that are looked at, of other rows": (
         lambda: subject(at=torch.tensor([1, 2])),
         "Subject: at is [2].\n  Expected one step a row, [B] = [4], because x has so many rows.",
@@ -272,7 +277,7 @@ CASES = {
         "layer: there is no 'rnn'.\n  Known: Recurrent.",
     ),
     "too short to add": (
-        lambda: compare(["gru"], steps=1), "The adding problem: 1 steps; it needs at least 2.",
+        lambda: compare(["gru"], steps=1), "The adding problem: 1 step; it needs at least 2.",
     ),
 }  # fmt: skip
 

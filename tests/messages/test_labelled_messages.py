@@ -33,8 +33,10 @@ LONG = "id,t,a,label\nq,1,3,no\nq,2,1,no\np,1,5,yes\n"
     [
         ("a.csv", "", {}, "FILE: the file is empty."),
         ("a.csv", "\n\n", {}, "FILE: the file has no rows."),
-        ("a.csv", "text,label\n", {"header": True},
-         "FILE: there are column names but no rows."),
+        *(("a.csv", "text,label\n", options,
+           "FILE: there are column names but no rows.\n  Expected a row of values below them, or "
+           "more. Is it the right file, and was it written to its end?")
+          for options in ({"header": True}, {})),
         ("a.csv", "u,u\na,b\n", {"header": True},
          "FILE: two columns are named 'u'.\n  Rename one of them."),
         ("a.csv", TEXT + "\ne,f,g\n", {},
@@ -47,8 +49,9 @@ LONG = "id,t,a,label\nq,1,3,no\nq,2,1,no\np,1,5,yes\n"
          "FILE: this is not text but a binary file.\n  Byte 4 is zero, which no text has.\n  Name "
          "the text files; of a folder by a pattern, such as 'folder/**/*.txt'."),
         ("a.csv", TEXT, {"label": ("column 3",)},
-         "FILE: there is no column 'column 3'.\n  Columns: column 1, column 2. Did you mean "
-         "'column 2'?"),
+         "FILE: there is no column 'column 3'.\n  Expected, as the options or the file that the "
+         "model was trained on name them: column 3.\n  Columns: column 1, column 2. Did you mean "
+         "'column 2'?\n  Rename them, or say which is which: --column, --label, --id, --step."),
         ("a.csv", "a b,x\nc,\nd,x\ne,y\n", {},
          "FILE: the label at line 2 is missing (column 'column 2').\n  Leave that sequence out."),
         ("a.csv", "a b,x\n,x\nd,y\ne,y\n", {}, "FILE: the sequence at line 2 is missing."),
@@ -124,6 +127,17 @@ def test_options_that_do_not_fit(tmp_path):
         "width is 2, but FILE has 3 columns of numbers.\n  Every step has 2 of them: give a number "
         "that divides them."
     )
+    for name, content, what in (
+        ("b.csv", TEXT, "texts in column 'column 1'"),
+        ("b.jsonl", '{"x": [1, 2], "y": 0}\n{"x": [3], "y": 1}\n', "lists in column 'x'"),
+        ("b.csv", LONG, "a row for each step (by column 'id')"),
+        ("b.npz", {"x": np.zeros((2, 2)), "y": [0, 1]}, "arrays, which say themselves what a step "
+                                                        "is"),
+    ):  # fmt: skip
+        assert told(tmp_path / name, content, ConfigError, width=3) == (
+            f"width is 3, but FILE has {what}.\n  It cuts a row of numbers, a column each, into "
+            "steps of so many. Leave --width out."
+        )
     with pytest.raises(ConfigError, match="width is 0; expected a whole number of at least 1"):
         Roles(width=0)
     np.savez(tmp_path / "a.npz", x=np.zeros((2, 2)), digit=[0, 1])

@@ -183,7 +183,8 @@ def edit(folder: Path, **changes: object) -> None:
 def test_folders(saved, tmp_path):
     load = recurnn.LanguageModel.load
     assert message(ModelFolderError, load, tmp_path / "no") == (
-        f"There is no model folder {tmp_path / 'no'}."
+        f"There is no model folder {tmp_path / 'no'}.\n"
+        "  Expected the folder that `--out` or `save` wrote. Mend the name, or train first."
     )
     tokenizer = saved / "tokenizer.json"
     kept = tokenizer.read_bytes()

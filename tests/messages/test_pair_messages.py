@@ -141,7 +141,8 @@ def test_bleu_without_sacrebleu(monkeypatch):
         ("p.doc", "a\tb\n", "{}: files of this kind (.doc) cannot be read.\n  Known: .tsv, .txt, "
                             ".csv, .parquet, .jsonl, .ndjson, .npz, .ts."),
         ("p.tsv", "", "{}: the file is empty."),
-        ("p.csv", "source,target\n", "{}: there are no rows."),
+        ("p.csv", "source,target\n", "{}: there are column names but no rows.\n  Expected a row of "
+         "values below them, or more. Is it the right file, and was it written to its end?"),
         ("p.tsv", "a\n", "{}: there is no column for the target.\n  Columns: 1. Expected 2 or "
                          "more."),
         ("p.tsv", "a\tb\n\tc\n", "{}, line 2: column 1 is empty.\n  Fill it, or leave the row "

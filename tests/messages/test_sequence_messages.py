@@ -175,7 +175,7 @@ def test_numbers_to_learn():
     )
     regressor.fit(X, np.ones((4, 2)))
     assert message(ShapeError, regressor.partial_fit, X, np.ones(4)) == (
-        "y has 1 numbers a sequence; the model was fitted on 2."
+        "y has 1 number a sequence; the model was fitted on 2."
     )
 
 

@@ -32,10 +32,10 @@ def fitted() -> recurnn.SequenceTagger:
          "X and y must have the same number of sequences.\n  y has 2; X has 3."),
         (DataError, None, "y is of type NoneType.\n  Expected a list of tags for each sequence."),
         (ShapeError, [["x", "y"], ["x", "y"], ["y"]],
-         "y[1] does not fit X[1].\n  It has 2 tags; the sequence has 1 steps.\n  Give a tag for "
+         "y[1] does not fit X[1].\n  It has 2 tags; the sequence has 1 step.\n  Give a tag for "
          "every step."),
         (ShapeError, [["x", "y"], "x", ["y"]],
-         "y[1] does not fit X[1].\n  It has 1 tag; the sequence has 1 steps.\n  Give a tag for "
+         "y[1] does not fit X[1].\n  It has 1 tag; the sequence has 1 step.\n  Give a tag for "
          "every step."),
         (DataError, [["x", None], ["x"], ["y"]],
          "y[0][1] is None: it is missing.\n  Give a tag."),

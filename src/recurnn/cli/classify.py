@@ -22,6 +22,7 @@ from recurnn.cli.tables import confusion_table, score_table
 from recurnn.data.builtin import digits_by_row
 from recurnn.data.labelled import Labelled, Roles, read_labelled
 from recurnn.data.sequence_inputs import as_inputs
+from recurnn.errors import counted
 from recurnn.models import SequenceClassifier, SequenceRegressor
 from recurnn.models.folder import check_free, written
 from recurnn.models.sequence_loading import load_sequence_model
@@ -51,7 +52,9 @@ Column = Annotated[
 Id = Annotated[str | None, o.option(_READ, "Column that names the sequence of a row.", "--id")]
 Step = Annotated[str | None, o.option(_READ, "Column that a sequence's rows are sorted by.")]
 Width = Annotated[int | None, o.option(_READ, "Channels of a step, of numbers side by side (1).")]
-Tokens = Annotated[str | None, o.option(_READ, "Texts are cut into words or characters.")]
+Tokens = Annotated[
+    str | None, o.option(_READ, "Texts are cut into words or characters.", "--tokens", "--unit")
+]
 Regress = Annotated[
     bool | None,
     o.option(
@@ -147,6 +150,8 @@ def train(
     if not numeric:
         l.check_classes(fitting.labels, tested)
     for part in (fitting, tested):
+        if numeric:
+            l.check_numbers(part)
         as_inputs(part.sequences, tokens=tokens, max_length=max_length, where=part.where)
     model.fit(
         fitting.sequences, fitting.labels,
@@ -180,6 +185,8 @@ def evaluate(
     l.check_lengths(loaded, found)
     if isinstance(loaded, SequenceClassifier):
         l.check_classes(loaded.classes_, found)
+    else:
+        l.check_numbers(found)
     loaded.compare(found.sequences, found.labels, baselines=False)
     _report(console, loaded, found)
 
@@ -250,7 +257,9 @@ def _parts(
     """What to train on and what to test on: by a file of its own, or out of this one."""
     if test is not None and Path(test).is_file():
         other = read_labelled(test, found.roles)
-        note = f"tested on {test}: {len(found):,} sequences to train, {len(other):,} to test"
+        note = (
+            f"tested on {test}: {counted(len(found), 'sequence')} to train, {len(other):,} to test"
+        )
         return found, other, note
     assert found.labels is not None
     groups = None if numeric else np.unique(found.labels.astype(str), return_inverse=True)[1]
@@ -258,7 +267,7 @@ def _parts(
 
 
 def _report(console: Console, model: AnyModel, tested: Labelled) -> None:
-    title = f"Test part, {len(tested):,} sequences"
+    title = f"Test part, {counted(len(tested), 'sequence')}"
     console.print()
     console.print(score_table(model.comparison, title))
     if isinstance(model, SequenceClassifier) and len(model.classes_) <= l.SHOWN:

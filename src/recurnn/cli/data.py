@@ -16,7 +16,7 @@ from recurnn.data.download import Report
 from recurnn.data.electricity import CLOCK_CHANGE, Written, write_electricity
 from recurnn.data.uci_archive import UCI, check_archive, choose_clients, fetch_archive
 from recurnn.data.writing import check_target
-from recurnn.errors import ConfigError, one_of
+from recurnn.errors import ConfigError, counted, one_of
 
 __all__ = ["app", "electricity"]
 
@@ -132,7 +132,7 @@ def _told(written: Written, *, trim: bool) -> str:
     """What was written, and what to know about it, in a few lines."""
     clients = len(written.clients)
     lines = [
-        f"{written.out}: {written.rows:,} rows, {clients} client{'s' * (clients > 1)}, kW, "
+        f"{written.out}: {written.rows:,} rows, {counted(clients, 'client')}, kW, "
         f"{written.first} to {written.last}."
     ]
     if written.late:

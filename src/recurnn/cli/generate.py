@@ -26,7 +26,7 @@ from recurnn.data.pairs import Rows, roles
 from recurnn.data.pairs_answers import split_by_source
 from recurnn.data.pairs_points import are_points, as_points
 from recurnn.data.pairs_tokens import check_lengths
-from recurnn.errors import ConfigError, DataError
+from recurnn.errors import ConfigError, DataError, counted
 from recurnn.models import SequenceGenerator
 from recurnn.models.folder import check_free, written
 from recurnn.training import is_main
@@ -109,7 +109,9 @@ def train(
         # The same sequence twice is one that was seen.
         parts = split_by_source([f"{a} {b}" for a, b in zip(x, y, strict=True)], held, model.seed)
         trained, tested = (([x[i] for i in part], [y[i] for i in part]) for part in parts)
-    console.print(f"- {len(trained[0]):,} sequences to train on, {len(tested[0]):,} to test on")
+    console.print(
+        f"- {counted(len(trained[0]), 'sequence')} to train on, {len(tested[0]):,} to test on"
+    )
     what = "points" if are_points(y) else "tokens"
     model.fit(
         *trained,
@@ -119,7 +121,9 @@ def train(
         return
     if tested[0]:
         model.compare(*tested)
-        console.print(score_table(model.comparison, f"Test part, {len(tested[0]):,} sequences"))
+        console.print(
+            score_table(model.comparison, f"Test part, {counted(len(tested[0]), 'sequence')}")
+        )
         console.print(f"{model.verdict}\n", markup=False)
     _write(model, out, x, y, columns, header, overwrite=overwrite)
     one = x[0]
@@ -146,7 +150,7 @@ def evaluate(
     if loaded.classes_ is not None:
         _refuse_new(loaded.classes_, x, at)
     rows = loaded.compare(x, y, baselines=False)
-    console.print(score_table(rows, f"{data}, {len(x):,} sequences"))
+    console.print(score_table(rows, f"{data}, {counted(len(x), 'sequence')}"))
 
 
 @app.command()
@@ -270,7 +274,7 @@ def _held(
 
 def _kind_of(x: list[Any], y: list[Any]) -> str:
     """What belongs to what, in words."""
-    sequences = f"points of {len(y[0][0])} numbers" if are_points(y) else "texts"
+    sequences = f"points of {counted(len(y[0][0]), 'number')}" if are_points(y) else "texts"
     return f"{sequences} of " + (f"vectors of {len(x[0])}" if isinstance(x[0], list) else "classes")
 
 
@@ -295,7 +299,7 @@ def _numbers(at: str, row: Any, size: int) -> list[float]:
         ) from None
     if len(found) != size:
         raise DataError(
-            f"{at}: the condition has {len(found)} numbers.\n  The first one has {size}."
+            f"{at}: the condition has {counted(len(found), 'number')}.\n  The first one has {size}."
         )
     return found
 

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from recurnn.cli.inspected import subject_of
-from recurnn.errors import ConfigError, DataError
+from recurnn.errors import ConfigError, DataError, counted
 from recurnn.models.folder import HISTORY
 from recurnn.subject import Subject
 
@@ -74,7 +74,9 @@ def inspect(
     seed: Annotated[
         int | None, typer.Option(help="--compare: of weights and data (0).", show_default=False)
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace page and figures.")
+    ] = False,
 ) -> None:
     """Say what goes on inside a model: gradient through time, gates, reach of memory."""
     names = model or []
@@ -94,7 +96,7 @@ def inspect(
     if figures is not None:
         from recurnn.insight.figure import check_folder
 
-        check_folder(figures)
+        check_folder(figures, overwrite=overwrite)
     console = Console(stderr=True, highlight=False)
     if compare is not None:
         given = {k: v for k, v in {"steps": steps, **training}.items() if v is not None}
@@ -102,7 +104,8 @@ def inspect(
         return
     if len(names) != 1:
         raise ConfigError(
-            f"inspect: {len(names)} models.\n  Give one folder of a trained model, or --compare "
+            f"inspect: {counted(len(names), 'model')}.\n  Give one folder of a trained model, or "
+            "--compare "
             "with the names of cells."
         )
     if data is None:
@@ -137,8 +140,8 @@ def _inspect(
         chosen_unit(found.record, unit)
     typer.echo(found.summary())
     if figures is not None:
-        names = save_figures(found, figures, units)
-        typer.echo(f"Wrote {len(names)} figures to {figures}/, PNG and CSV")
+        names = save_figures(found, figures, units, overwrite=True)
+        typer.echo(f"Wrote {counted(len(names), 'figure')} to {figures}/, PNG and CSV")
     if out is not None:
         report(found, units).write(out, overwrite=True)
         typer.echo(f"Wrote {out}")
@@ -154,8 +157,8 @@ def _compare(
     head, rows = found.table()
     typer.echo(_aligned([head, *([str(v) for v in row] for row in rows)]))
     if figures is not None:
-        written = found.save_figures(figures)
-        typer.echo(f"Wrote {len(written)} figures to {figures}/, PNG and CSV")
+        written = found.save_figures(figures, overwrite=True)
+        typer.echo(f"Wrote {counted(len(written), 'figure')} to {figures}/, PNG and CSV")
     if out is not None:
         found.page().write(out, overwrite=True)
         typer.echo(f"Wrote {out}")

@@ -78,6 +78,8 @@ def _sequences(folder: Path, data: Path, rows: int, lag: int | None, steps: int 
     l.check_lengths(model, found)
     if isinstance(model, SequenceClassifier):
         l.check_classes(model.classes_, found)
+    else:
+        l.check_numbers(found)
     return model.subject(found.sequences, found.labels, rows=rows, lag=lag), found.notes
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recurnn.cli.options import option
 from recurnn.data.labelled import Labelled, Roles
 from recurnn.data.sequence_inputs import as_inputs
-from recurnn.errors import ConfigError, DataError
+from recurnn.errors import ConfigError, DataError, counted
 from recurnn.models.sequence_preparation import parts_of, plain
 
 READING = "reading.json"
@@ -86,9 +86,9 @@ def _cut(data: Labelled, chosen: NDArray[np.bool_], note: str) -> tuple[Labelled
     if not len(rest) or not len(test):
         raise ConfigError(
             f"{data.origin}: {'nothing' if not len(test) else 'everything'} would be tested on.\n"
-            f"  Of {len(data):,} sequences {len(test):,} are in the test part ({note})."
+            f"  Of {counted(len(data), 'sequence')} {len(test):,} are in the test part ({note})."
         )
-    return rest, test, f"{note}: {len(rest):,} sequences to train, {len(test):,} to test"
+    return rest, test, f"{note}: {counted(len(rest), 'sequence')} to train, {len(test):,} to test"
 
 
 def of_part(data: Labelled, part: str | None) -> Labelled:
@@ -142,6 +142,18 @@ def check_classes(classes: Any, data: Labelled) -> None:
             raise DataError(
                 f"{data.where(i)} has the class {plain(label)!r}, which the training part has not."
                 f"\n  It has: {', '.join(str(k) for k in known[:SHOWN])}."
+            )
+
+
+def check_numbers(data: Labelled) -> None:
+    """Name the place of a label that is no number, where numbers are learned."""
+    assert data.labels is not None
+    for i, label in enumerate([] if data.labels.dtype.kind in "iufb" else data.labels):
+        if _number(str(label)) is None:
+            raise DataError(
+                f"{data.where(i)} has the label {plain(label)!r}, which is no number.\n  Numbers "
+                "are learned from numbers. Mend it, name another column (--label), or learn "
+                "classes (--classes)."
             )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import typer
 
 from recurnn.cli.plots import curve_plot
-from recurnn.errors import DataError
+from recurnn.errors import DataError, counted
 from recurnn.models.folder import HISTORY
 
 
@@ -50,7 +50,7 @@ def say(frame: pd.DataFrame, out: Path | None) -> None:
         typer.echo(frame.to_csv(index=False), nl=False)
         return
     save_csv(frame, out)
-    typer.echo(f"Wrote {len(frame)} rows to {out}")
+    typer.echo(f"Wrote {counted(len(frame), 'row')} to {out}")
 
 
 def write_trained(folder: Path, model: Any, *, title: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import matplotlib
@@ -96,10 +97,13 @@ def curve_plot(file: Path, history: History, *, title: str) -> None:
     figure = Figure(figsize=(8, 4), dpi=120, layout="constrained")
     ax = figure.subplots()
     epochs = history.epochs
-    ax.plot([e.number for e in epochs], [e.loss for e in epochs], color=_ACTUAL, label="training")
+    fitted = [(e.number, e.loss) for e in epochs if math.isfinite(e.loss)]
     held = [(e.number, e.validation_loss) for e in epochs if e.validation_loss is not None]
+    for points, color, name in ((fitted, _ACTUAL, "training"), (held, _PREDICTED, "validation")):
+        if points:  # a line of one point cannot be seen
+            ax.plot(*zip(*points, strict=True), color=color, label=name,
+                    marker="o" if len(points) == 1 else None, ms=4)  # fmt: skip
     if held:
-        ax.plot(*zip(*held, strict=True), color=_PREDICTED, label="validation")
         ax.axvline(history.best, color="0.6", lw=0.8, ls=":", label=f"kept: {history.best}")
     ax.set_xlabel("epoch")
     ax.set_ylabel("loss")

@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 
 from recurnn.baselines import NgramRow
+from recurnn.errors import counted
 from recurnn.models import Row
 from recurnn.models.sequence_comparison import Scored
 
@@ -103,7 +104,7 @@ def ngram_table(rows: Sequence[NgramRow], *, unit: str) -> Table:
     """
     tokens = int(next(iter(rows[0].scores.values())).tokens.sum())
     table = Table(
-        title=f"N-grams on the text held out, {tokens:,} tokens; perplexity by {unit}",
+        title=f"N-grams on the text held out, {counted(tokens, 'token')}; perplexity by {unit}",
         title_justify="left",
         title_style="",
         box=box.SIMPLE_HEAD,

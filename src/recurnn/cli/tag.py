@@ -20,7 +20,7 @@ from recurnn.cli.tables import confusion_table, score_table
 from recurnn.data.labelled import Labelled, Roles
 from recurnn.data.labelled_tags import read_tagged
 from recurnn.data.sequence_inputs import as_inputs
-from recurnn.errors import DataError
+from recurnn.errors import DataError, counted
 from recurnn.models import SequenceTagger
 from recurnn.models.folder import check_free, written
 from recurnn.training import is_main
@@ -108,7 +108,9 @@ def train(
     found = read_tagged(data, _roles({}, label, column, id, step, header))
     if test is not None and Path(test).is_file():
         fitting, tested = found, read_tagged(test, found.roles)
-        note = f"tested on {test}: {len(found):,} sequences to train, {len(tested):,} to test"
+        note = (
+            f"tested on {test}: {counted(len(found), 'sequence')} to train, {len(tested):,} to test"
+        )
     else:
         fitting, tested, note = l.parts(found, test, None, settings.get("seed", 0))
     for part in (fitting, tested):
@@ -188,7 +190,7 @@ def predict(
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise DataError(f"{out} cannot be written: {error.strerror}.") from error
-    typer.echo(f"Wrote {len(blocks)} sequences to {out}")
+    typer.echo(f"Wrote {counted(len(blocks), 'sequence')} to {out}")
 
 
 def _roles(
@@ -200,6 +202,8 @@ def _roles(
         "label": (label,) if label else None, "sequence": tuple(column) if column else None,
         "unique_id": id, "step": step, "header": header,
     }  # fmt: skip
+    if label or column:  # then the lines need not be those of the training
+        kept = kept | {"columns": None}
     return Roles(**(kept | {k: v for k, v in given.items() if v is not None}))  # type: ignore[arg-type]
 
 
@@ -219,7 +223,7 @@ def _unseen(fitting: Labelled, tested: Labelled) -> list[str]:
 
 def _report(console: Console, model: SequenceTagger, tested: Labelled) -> None:
     steps = sum(map(len, tested.sequences))
-    title = f"Test part, {len(tested):,} sequences, {steps:,} steps"
+    title = f"Test part, {counted(len(tested), 'sequence')}, {counted(steps, 'step')}"
     console.print()
     console.print(score_table(model.comparison, title))
     if len(model.classes_) <= l.SHOWN:

@@ -23,7 +23,7 @@ from recurnn.data.labelled import suffix_of
 from recurnn.data.pairs import SOURCE, SUFFIXES, TARGET, roles
 from recurnn.data.pairs_answers import split_by_source
 from recurnn.data.pairs_tokens import check_lengths
-from recurnn.errors import ConfigError, DataError
+from recurnn.errors import ConfigError, DataError, counted
 from recurnn.models import Seq2Seq
 from recurnn.models.folder import check_free, written
 from recurnn.training import is_main
@@ -122,7 +122,9 @@ def train(
         trained, tested = (
             ([sources[i] for i in part], [targets[i] for i in part]) for part in (first, second)
         )
-    console.print(f"- {len(trained[0]):,} pairs to train on, {len(tested[0]):,} to test on")
+    console.print(
+        f"- {counted(len(trained[0]), 'pair')} to train on, {len(tested[0]):,} to test on"
+    )
     model.fit(
         *trained,
         watch=[Announced(console, model, unit="tokens"), *logs], saves=kept,
@@ -131,7 +133,9 @@ def train(
         return
     if tested[0]:
         model.compare(*tested)
-        console.print(score_table(model.comparison, f"Test part, {len(tested[0]):,} pairs"))
+        console.print(
+            score_table(model.comparison, f"Test part, {counted(len(tested[0]), 'pair')}")
+        )
         console.print(f"{model.verdict}\n", markup=False)
     shown = (tested[0] or sources)[:_SHOWN]
     _write(model, out, shown, columns, header, overwrite=overwrite)
@@ -156,7 +160,7 @@ def evaluate(
     sources, targets, _, note, _ = read_pairs(data, model, source, target, header)
     tell(console, [note])
     rows = loaded.compare(sources, targets, baselines=False, beam=beam)
-    console.print(score_table(rows, f"{data}, {len(sources):,} pairs"))
+    console.print(score_table(rows, f"{data}, {counted(len(sources), 'pair')}"))
     step = max(1, len(sources) // max(shown, 1))
     for i in range(0, len(sources), step)[:shown]:
         said = loaded.predict([sources[i]], beam=beam)[0]

@@ -37,6 +37,8 @@ class Roles:
         step: of the long form: what its rows are sorted by.
         header: whether the first line names the columns.
         width: channels of a step, where a row holds the numbers of all steps.
+        columns: how many a line has, of columns of CoNLL, which are named by their number; None
+            for any.
     """
 
     label: tuple[str, ...] = ()
@@ -45,6 +47,7 @@ class Roles:
     step: str | None = None
     header: bool | None = None
     width: int = 1
+    columns: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.width, bool) or self.width < 1:
@@ -167,6 +170,24 @@ def suffix_of(path: Path) -> str:
     """The suffix before that of a compression: ``.csv`` of ``load.csv.xz``."""
     bare = path.with_suffix("") if path.suffix.lower() in (".gz", ".xz") else path
     return bare.suffix.lower()
+
+
+def refuse_width(origin: str, roles: Roles, what: str) -> None:
+    """Refuse a width where nothing is cut into steps by it.
+
+    Args:
+        origin: the file.
+        roles: as they were given.
+        what: the file has in place of numbers side by side: ``"texts in column 'a'"``.
+
+    Raises:
+        ConfigError: a width was given.
+    """
+    if roles.width != 1:
+        raise ConfigError(
+            f"width is {roles.width}, but {origin} has {what}.\n  It cuts a row of numbers, a "
+            "column each, into steps of so many. Leave --width out."
+        )
 
 
 def by_name(names: Sequence[str], known: Sequence[str]) -> str | None:

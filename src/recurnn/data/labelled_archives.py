@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recurnn.data.labelled import LABEL_NAMES, Labelled, Roles, by_name, no_label
+from recurnn.data.labelled import LABEL_NAMES, Labelled, Roles, by_name, no_label, refuse_width
 from recurnn.data.labelled_text import numbered_lines
 from recurnn.data.sequence_inputs import ragged
-from recurnn.errors import DataError, one_of
+from recurnn.errors import DataError, counted, one_of
 
 _PART = re.compile(r"(train|test|val|valid|validation)_(.+)")
 _SEQUENCES = ("x", "sequences", "inputs", "data", "frames", "values")
@@ -42,6 +42,7 @@ def read_npz(path: Path, roles: Roles, *, needed: bool, by_step: bool = False) -
     Raises:
         DataError: it is no such archive, or the arrays do not fit together.
     """
+    refuse_width(str(path), roles, "arrays, which say themselves what a step is")
     arrays = arrays_of(path)
     parts: dict[str, dict[str, NDArray[Any]]] = {}
     for key, array in arrays.items():
@@ -138,7 +139,7 @@ def _cut(
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or int(lengths.sum()) != len(x):
         raise DataError(
             f"{origin}: the lengths do not fit the sequences.\n"
-            f"  {name!r} adds up to {lengths.sum()}; {key!r} has {len(x)} steps."
+            f"  {name!r} adds up to {lengths.sum()}; {key!r} has {counted(len(x), 'step')}."
         )
     return np.split(x, np.cumsum(lengths)[:-1])
 
@@ -177,6 +178,7 @@ def read_ts(path: Path, roles: Roles, *, needed: bool) -> Labelled:
     Raises:
         DataError: a line does not fit the header, or holds what is not a number.
     """
+    refuse_width(str(path), roles, "channels of its own, apart by colons")
     head: dict[str, str] = {}
     sequences, labels, places = list[Any](), list[str](), list[str]()
     inside = False
@@ -232,7 +234,8 @@ def _channels(
     wanted = head.get("dimensions") or ("1" if head.get("univariate", "").lower() == "true" else "")
     if wanted and len(fields) != int(wanted):
         raise DataError(
-            f"{path}: line {number} has {len(fields)} channels; the header says {wanted}."
+            f"{path}: line {number} has {counted(len(fields), 'channel')}; the header says "
+            f"{wanted}."
         )
     channels = []
     for field in fields:

@@ -10,12 +10,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recurnn.data.columns import named_column, numbers
-from recurnn.data.labelled import LABEL_NAMES, Labelled, Roles, by_name, no_label, suffix_of
+from recurnn.data.columns import numbers
+from recurnn.data.labelled import (
+    LABEL_NAMES,
+    Labelled,
+    Roles,
+    by_name,
+    no_label,
+    refuse_width,
+    suffix_of,
+)
 from recurnn.data.labelled_text import read_json, read_text
 from recurnn.data.sequence_inputs import ragged
 from recurnn.data.tables import Table, from_frame, parquet_frame, stem
-from recurnn.errors import ConfigError, DataError
+from recurnn.errors import ConfigError, DataError, nearest
 
 ID_NAMES = (
     "unique_id", "sequence_id", "series_id", "sequence", "series", "id", "case_id", "case", "sid",
@@ -54,9 +62,7 @@ def labelled(table: Table, roles: Roles, *, needed: bool) -> Labelled:
     frame, notes = table.frame, list(table.notes)
     if not needed:
         roles = replace(roles, label=tuple(n for n in roles.label if n in frame.columns))
-    for name in (*roles.label, *roles.sequence, roles.unique_id, roles.step):
-        if name is not None:
-            named_column(table, name)
+    _check_named(table, roles)
     roles = _long(frame, roles, notes)
     if roles.unique_id is not None:
         return _of_steps(table, roles, notes, needed=needed)
@@ -67,6 +73,21 @@ def labelled(table: Table, roles: Roles, *, needed: bool) -> Labelled:
         _of_rows(table, roles), _labels(table, roles), frame[rest].reset_index(drop=True),
         [table.at(i) for i in range(len(frame))], table.origin, roles, notes=tuple(notes),
     )  # fmt: skip
+
+
+def _check_named(table: Table, roles: Roles) -> None:
+    """Refuse columns that are not there, by the user's word or by that of the training's file."""
+    names = [str(name) for name in table.frame.columns]
+    wanted = [*roles.sequence, *roles.label, roles.unique_id, roles.step]
+    for name in wanted:
+        if name is not None and name not in names:
+            asked = ", ".join(str(n) for n in wanted if n is not None)
+            raise DataError(
+                f"{table.origin}: there is no column {name!r}.\n  Expected, as the options or the "
+                f"file that the model was trained on name them: {asked}.\n  Columns: "
+                f"{', '.join(names)}.{nearest(name, names)}\n  Rename them, or say which is which: "
+                "--column, --label, --id, --step."
+            )
 
 
 def _long(frame: pd.DataFrame, roles: Roles, notes: list[str]) -> Roles:
@@ -156,6 +177,8 @@ def _of_rows(table: Table, roles: Roles) -> list[Any]:
     frame = table.frame
     first = frame[roles.sequence[0]]
     if len(roles.sequence) == 1 and not _is_numeric(first):
+        held = "lists" if _lists(first) else "texts"
+        refuse_width(table.origin, roles, f"{held} in column {roles.sequence[0]!r}")
         if first.isna().any():
             at = table.at(int(first.isna().to_numpy().argmax()))
             raise DataError(f"{table.origin}: the sequence at {at} is missing.")
@@ -172,6 +195,7 @@ def _of_rows(table: Table, roles: Roles) -> list[Any]:
 def _of_steps(table: Table, roles: Roles, notes: list[str], *, needed: bool) -> Labelled:
     """The long form: the rows of an id are the steps of a sequence."""
     frame, unique_id = table.frame, str(roles.unique_id)
+    refuse_width(table.origin, roles, f"a row for each step (by column {unique_id!r})")
     groups, codes, names = _grouped(table, roles)
     used = (unique_id, roles.step)
     free = [n for n in frame.columns if n not in used]
@@ -236,9 +260,7 @@ def tagged(table: Table, roles: Roles, *, needed: bool) -> Labelled:
     frame, notes = table.frame, list(table.notes)
     if not needed:
         roles = replace(roles, label=tuple(n for n in roles.label if n in frame.columns))
-    for name in (*roles.label, *roles.sequence, roles.unique_id, roles.step):
-        if name is not None:
-            named_column(table, name)
+    _check_named(table, roles)
     roles = _long(frame, roles, notes)
     if roles.unique_id is None:
         raise DataError(

@@ -14,7 +14,7 @@ from recurnn.data.labelled_tables import tagged
 from recurnn.data.labelled_text import numbered_lines, read_json, read_text
 from recurnn.data.sequence_inputs import ragged
 from recurnn.data.tables import Table, from_frame, parquet_frame, stem
-from recurnn.errors import ConfigError, DataError
+from recurnn.errors import ConfigError, DataError, counted
 
 _CONLLU = 10  # columns of Universal Dependencies: the form is the second, its universal tag the 4th
 _WORDS = ("tokens", "words", "form", "forms", "text", "frames", "x", "sequence")
@@ -67,9 +67,11 @@ def _conll(path: Path, roles: Roles, *, needed: bool) -> Labelled:
             if len(fields) != width:
                 first = sentences[0][0][0]
                 raise DataError(
-                    f"{path}: line {number} has {_many(len(fields))}, line {first} has "
-                    f"{_many(width)}.\n  Every word has as many; an empty line ends a sentence."
+                    f"{path}: line {number} has {counted(len(fields), 'column')}, line {first} has "
+                    f"{counted(width, 'column')}.\n  Every word has as many; an empty line ends a "
+                    "sentence."
                 )
+    _check_width(path, roles, width, needed=needed)
     word, tag, note = _columns(path, roles, width, needed=needed)
     if width == _CONLLU:  # ranges (3-4) and empty nodes (5.1) are no words
         sentences = [[(n, f) for n, f in s if f[0].isdigit()] for s in sentences]
@@ -80,7 +82,10 @@ def _conll(path: Path, roles: Roles, *, needed: bool) -> Labelled:
         [[fields[word] for _, fields in s] for s in sentences], labels,
         pd.DataFrame(index=range(len(sentences))), [f"line {s[0][0]}" for s in sentences],
         str(path),
-        replace(roles, sequence=(str(word + 1),), label=() if tag is None else (str(tag + 1),)),
+        replace(
+            roles, sequence=(str(word + 1),), label=() if tag is None else (str(tag + 1),),
+            columns=width,
+        ),
         notes=(note,),
     )  # fmt: skip
 
@@ -120,12 +125,32 @@ def _columns(
     if tag == word or tag is None:
         if needed:
             raise DataError(
-                f"{path}: there is no column of tags.\n  Its lines have {_many(width)}; the word "
+                f"{path}: there is no column of tags.\n  Its lines have "
+                f"{counted(width, 'column')}; the word "
                 f"is column {word + 1}."
             )
         tag = None
     told = "no tags" if tag is None else f"its tag in column {tag + 1}"
-    return word, tag, f"{_many(width)}: the word in column {word + 1}, {told}"
+    return word, tag, f"{counted(width, 'column')}: the word in column {word + 1}, {told}"
+
+
+def _check_width(path: Path, roles: Roles, width: int, *, needed: bool) -> None:
+    """Refuse lines of another form than those that the numbers of the columns were learned from.
+
+    Where no tags are needed, others of the columns may be missing: the word is still the first, or
+    only the tag, the last, is not there.
+    """
+    if roles.columns is None or width == roles.columns:
+        return
+    last = roles.label == (str(roles.columns),) and width == roles.columns - 1
+    if not needed and (last or roles.sequence == ("1",)):
+        return
+    raise DataError(
+        f"{path}: its lines have {counted(width, 'column')}; the model was trained on lines of "
+        f"{roles.columns}.\n  There the word is column {', '.join(roles.sequence)} and its tag "
+        f"column {', '.join(roles.label)}. Give such a file, or say what is where: --column and "
+        "--label."
+    )
 
 
 def _fits(name: str, width: int) -> bool:
@@ -135,14 +160,11 @@ def _fits(name: str, width: int) -> bool:
 def _place(path: Path, name: str, width: int) -> int:
     if not _fits(name, width):
         raise ConfigError(
-            f"{path}: there is no column {name!r}.\n  Its lines have {_many(width)}, which are "
+            f"{path}: there is no column {name!r}.\n  Its lines have {counted(width, 'column')}, "
+            "which are "
             "named by their number, counted from 1."
         )
     return int(name) - 1
-
-
-def _many(count: int) -> str:
-    return f"{count} column{'s' * (count != 1)}"
 
 
 def _json(table: Table, roles: Roles, *, needed: bool) -> Labelled:
@@ -152,7 +174,13 @@ def _json(table: Table, roles: Roles, *, needed: bool) -> Labelled:
     for what, name, must, option in (
         ("words", words, True, "--column"), ("tags", tags, needed, "--label"),
     ):  # fmt: skip
-        if must and (name is None or name not in names):
+        if must and name is not None and name not in names:
+            raise DataError(
+                f"{table.origin}: there is no key {name!r} for the {what}.\n  It is named by an "
+                "option or by the file that the model was trained on.\n  Keys: "
+                f"{', '.join(names)}.\n  Name another: {option} NAME."
+            )
+        if must and name is None:
             raise DataError(
                 f"{table.origin}: which key holds the {what} cannot be told.\n"
                 f"  Keys: {', '.join(names)}.\n  Name it: {option} NAME."
@@ -164,7 +192,8 @@ def _json(table: Table, roles: Roles, *, needed: bool) -> Labelled:
             if not isinstance(a, list) or not isinstance(b, list) or len(a) != len(b):
                 counts = [len(v) if isinstance(v, list) else 0 for v in (a, b)]
                 raise DataError(
-                    f"{table.origin}: {table.at(i)} has {counts[0]} steps and {counts[1]} tags.\n"
+                    f"{table.origin}: {table.at(i)} has {counted(counts[0], 'step')} and "
+                    f"{counted(counts[1], 'tag')}.\n"
                     "  Every step has one tag: give two lists of equal length."
                 )
         labels = ragged(y)

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recurnn.data.tables import Table, stem
+from recurnn.data.labelled import LABEL_NAMES
+from recurnn.data.tables import Table, no_rows, stem
 from recurnn.data.text.decoding import text_of
-from recurnn.errors import DataError
+from recurnn.errors import DataError, counted
 
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
 _SAMPLE = 50  # lines that the separator is found from
@@ -52,7 +53,7 @@ def read_text(path: Path, *, header: bool | None) -> Table:
     check_names(path, names)
     rows, places = (rows[1:], places[1:]) if headed else (rows, places)
     if not rows:
-        raise DataError(f"{path}: there are column names but no rows.")
+        raise no_rows(str(path))
     columns = zip(*rows, strict=True)
     frame = pd.DataFrame(
         {n: _typed(c, comma=separator == ";") for n, c in zip(names, columns, strict=True)}
@@ -139,7 +140,7 @@ def fields_of(path: Path, text: str, separator: str) -> tuple[list[list[str]], l
             if any(cell.strip() for cell in row):
                 if rows and len(row) != len(rows[0]):
                     raise DataError(
-                        f"{path}: line {begin} has {len(row)} field{'s' * (len(row) != 1)}; line "
+                        f"{path}: line {begin} has {counted(len(row), 'field')}; line "
                         f"{places[0]} has {len(rows[0])}, separated by {_SEPARATORS[separator]}."
                         "\n  Every line must have as many."
                     )
@@ -154,8 +155,10 @@ def fields_of(path: Path, text: str, separator: str) -> tuple[list[list[str]], l
 def _is_header(rows: list[list[str]]) -> bool:
     """Whether the first row names columns: no number in it, and nothing that comes again below."""
     first, rest = rows[0], rows[1:]
-    if any(_number(cell, comma=True) is not None for cell in first) or not rest:
+    if any(_number(cell, comma=True) is not None for cell in first):
         return False
+    if not rest:  # the only line: names, if two of them are such as columns have
+        return sum(cell.strip().lower() in (*NAMES, *LABEL_NAMES) for cell in first) >= 2
     if len(first) == 1:
         return first[0].strip().lower() in NAMES
     return not any(cell in {row[k] for row in rest} for k, cell in enumerate(first) if cell.strip())

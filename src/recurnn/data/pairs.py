@@ -13,7 +13,7 @@ import pandas as pd
 from recurnn.data import pairs_archives
 from recurnn.data.labelled import check_there
 from recurnn.data.labelled_text import check_names, fields_of, json_rows
-from recurnn.data.tables import parquet_frame
+from recurnn.data.tables import no_rows, parquet_frame
 from recurnn.data.text.decoding import PACKED, text_of
 from recurnn.errors import DataError, nearest
 
@@ -180,7 +180,7 @@ def roles(
 
 def _filled(rows: Rows) -> Rows:
     if len(rows.frame) == 0 or len(rows.frame.columns) == 0:
-        raise DataError(f"{rows.origin}: there are no rows.")
+        raise no_rows(rows.origin)
     return rows
 
 

@@ -14,7 +14,7 @@ from recurnn.data.sequence_inputs import refuse_sparse
 from recurnn.data.text import END, TOKENIZERS, UNKNOWN, CharacterTokenizer, Tokenizer, WordTokenizer
 from recurnn.data.text.kinds import fit_tokenizer, tokenizer_from
 from recurnn.data.text.tokenizer import NAMES, Ids, lasting
-from recurnn.errors import ConfigError, DataError, one_of
+from recurnn.errors import ConfigError, DataError, counted, one_of
 
 Text = str | Sequence[str]
 """A text, or its tokens as a list."""
@@ -168,7 +168,8 @@ def check_lengths(
     for i, ids in enumerate(encoded(fit_unit(kind, texts), texts)):
         if len(ids) > most:
             raise DataError(
-                f"{where(i)} is too long.\n  It has {len(ids):,} tokens; max_length is {most:,}."
+                f"{where(i)} is too long.\n  It has {counted(len(ids), 'token')}; max_length is "
+                f"{most:,}."
                 "\n  Leave it out, or raise max_length."
             )
 

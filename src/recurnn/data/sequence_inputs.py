@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recurnn.errors import ConfigError, DataError, ShapeError, one_of
+from recurnn.errors import ConfigError, DataError, ShapeError, counted, one_of
 
 Numbers = list[NDArray[np.float32]]
 """For each sequence [T_i, C]."""
@@ -133,7 +133,8 @@ def _check_lengths(
             )
         if max_length is not None and steps > max_length and not isinstance(x, str):
             raise DataError(
-                f"{where(i)} is too long.\n  It has {steps:,} steps; max_length is {max_length:,}."
+                f"{where(i)} is too long.\n  It has {counted(steps, 'step')}; max_length is "
+                f"{max_length:,}."
                 "\n  Cut it, or raise max_length."
             )
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recurnn.errors import ConfigError, DataError, ShapeError
+from recurnn.errors import ConfigError, DataError, ShapeError, counted
 
 Values = Tensor | NDArray[Any] | Sequence[Any]
 
@@ -108,7 +108,7 @@ class Sequences:
             if len(y) != T:
                 raise ShapeError(
                     f"Sequences: targets[{i}] does not fit its sequence.\n"
-                    f"  It has {len(y)} steps; expected {T}, the steps of inputs[{i}].\n"
+                    f"  It has {counted(len(y), 'step')}; expected {T}, the steps of inputs[{i}].\n"
                     "  One target a sequence is given as a tensor [N, ...]."
                 )
         return True, torch.cat(_same_kind(parts, "targets"))

@@ -104,7 +104,7 @@ def read_table(path: Path) -> Table:
     else:
         table = _read_text(path)
     if len(table.frame) == 0:
-        raise DataError(f"{path}: there are column names but no rows.")
+        raise no_rows(str(path))
     return table
 
 
@@ -142,6 +142,14 @@ def from_frame(frame: pd.DataFrame, *, name: str, origin: str) -> Table:
     frame.columns = [str(c) for c in frame.columns]
     _check_names(list(frame.columns), origin)
     return Table(frame, name, origin)
+
+
+def no_rows(origin: str) -> DataError:
+    """The error for a table that ends after the names of its columns."""
+    return DataError(
+        f"{origin}: there are column names but no rows.\n  Expected a row of values below them, or "
+        "more. Is it the right file, and was it written to its end?"
+    )
 
 
 def _check_names(names: list[str], origin: str) -> None:
@@ -198,7 +206,7 @@ def text_errors(path: Path, form: TextForm) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise not_utf8(path) from error
     except pd.errors.EmptyDataError:
-        raise DataError(f"{path}: there are column names but no rows.") from None
+        raise no_rows(str(path)) from None
     except pd.errors.ParserError as error:
         raise _ragged(path, error, form.names, form.separator) from error
 

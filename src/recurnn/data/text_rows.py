@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from recurnn.data.rows import Array, NpyRows, chosen, not_numbers
-from recurnn.data.tables import TextForm, opened, stem, text_errors, text_form
+from recurnn.data.tables import TextForm, no_rows, opened, stem, text_errors, text_form
 from recurnn.errors import DataError
 
 log = logging.getLogger("recurnn")
@@ -62,7 +62,7 @@ def _convert(path: Path, form: TextForm, names: list[str], copy: Path, *, single
             with file:
                 rows = _write(file, _pieces(path, form, names), () if single else (len(names),))
             if rows == 0:
-                raise DataError(f"{path}: there are column names but no rows.")
+                raise no_rows(str(path))
             os.replace(file.name, copy)
         except BaseException:
             os.unlink(file.name)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from recurnn.errors import ConfigError, DataError, ShapeError
+from recurnn.errors import ConfigError, DataError, ShapeError, counted
 
 
 class Windows:
@@ -86,7 +86,7 @@ class Windows:
             if context + gap + horizon > T:
                 raise DataError(
                     f"{name} is too short for a single window.\n"
-                    f"  It has {T} steps; a window needs {context + gap + horizon}"
+                    f"  It has {counted(T, 'step')}; a window needs {context + gap + horizon}"
                     f" = {_sum(context, gap, horizon)}.\n"
                     "  Give a smaller context or horizon, or a longer series."
                 )

@@ -39,16 +39,20 @@ def number(value: float) -> str:
 
 
 def pace(decay: Decay) -> str:
-    """How fast it falls or grows, in words."""
+    """How fast it falls or grows, in words.
+
+    The rate is that of the end. Where 1 % is left is read off the curve, whose beginning may be
+    faster or slower, so the two need not be multiples of one another.
+    """
     if decay.gone:
         return "is gone after a single step"
     if decay.half_life < math.inf:
         return (
-            f"halves every {number(decay.half_life)} steps; 1 % is left after "
-            f"{number(decay.steps_until(0.01))}"
+            f"is down to 1 % after {number(decay.steps_until(0.01))} steps and in the end halves "
+            f"every {number(decay.half_life)}"
         )
     if decay.doubling < math.inf:
-        return f"doubles every {number(decay.doubling)} steps"
+        return f"in the end doubles every {number(decay.doubling)} steps"
     return "neither falls nor grows"
 
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from recurnn import cells
-from recurnn.errors import ConfigError, one_of
+from recurnn.errors import ConfigError, counted, one_of
 from recurnn.insight import figures as f
 from recurnn.insight.advice import number, percent
 from recurnn.insight.course import Course
@@ -48,7 +48,7 @@ class Adding:
 
     def __init__(self, steps: int, rows: int, *, seed: int = 0) -> None:
         if steps < 2:
-            raise ConfigError(f"The adding problem: {steps} steps; it needs at least 2.")
+            raise ConfigError(f"The adding problem: {counted(steps, 'step')}; it needs at least 2.")
         random = torch.Generator().manual_seed(seed)
         self.x = torch.zeros(rows, steps, 2)
         self.x[..., 0] = torch.rand(rows, steps, generator=random)
@@ -187,9 +187,13 @@ class Comparison:
             ])  # fmt: skip
         return head, rows
 
-    def save_figures(self, folder: str | Path) -> list[str]:
-        """Write every figure as PNG and CSV into a folder; returns their names."""
-        return save_all(self.figures(), folder)
+    def save_figures(self, folder: str | Path, *, overwrite: bool = False) -> list[str]:
+        """Write every figure as PNG and CSV into a folder; returns their names.
+
+        Raises:
+            DataError: it cannot be written, or holds figures and `overwrite` is false.
+        """
+        return save_all(self.figures(), folder, overwrite=overwrite)
 
     def _gradient(self, title: str, flows: dict[str, Flow]) -> Lines:
         made = f.gradient_figure(flows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from plotly.subplots import make_subplots
 
 from recurnn.insight.figure import COLOURS, Bars, Figure, Heatmap, Lines, Panels
 
+_MOST_WORDS = 60  # along an axis
 GREY = "rgba(128,128,128,0.75)"
 SIGNED = [
     [0.0, "#b2552c"],
@@ -134,11 +136,14 @@ def _heatmap(made: go.Figure, figure: Heatmap, where: dict[str, Any]) -> None:
     low, high = figure.limits
     columns, rows = figure.names(1), figure.names(0)
     words = figure.text is not None
+    named = _are_words(columns) or _are_words(rows)
+    at = ("%{customdata[0]}", "%{customdata[1]}") if named else ("%{y}", "%{x}")
     made.add_trace(
         go.Heatmap(
             z=figure.values,
-            x=None if figure.columns is None else columns,
-            y=None if figure.rows is None else rows,
+            x=None if figure.columns is None or _are_words(columns) else columns,
+            y=None if figure.rows is None or _are_words(rows) else rows,
+            customdata=[[(row, column) for column in columns] for row in rows] if named else None,
             text=figure.text,
             texttemplate="%{text}" if words else None,
             textfont={"family": "ui-monospace, monospace"},
@@ -147,16 +152,34 @@ def _heatmap(made: go.Figure, figure: Heatmap, where: dict[str, Any]) -> None:
             colorscale=SIGNED if figure.signed else "Viridis",
             colorbar={"thickness": 10, "title": {"text": figure.value, "side": "top"},
                       "outlinewidth": 0},
-            hovertemplate=f"{figure.y}: %{{y}}<br>{figure.x}: %{{x}}"
+            hovertemplate=f"{figure.y}: {at[0]}<br>{figure.x}: {at[1]}"
             + ("<br>“%{text}”" if words else "")
             + f"<br>{figure.value}: %{{z:.4~g}}<extra></extra>",
         ),
         **where,
     )  # fmt: skip
-    made.update_xaxes(title_text=figure.x, showgrid=False, visible=not words, **where)
-    made.update_yaxes(
-        title_text=figure.y, showgrid=False, autorange="reversed", visible=not words, **where
+    made.update_xaxes(
+        title_text=figure.x, showgrid=False, visible=not words, **_ticks(columns), **where
     )
+    made.update_yaxes(
+        title_text=figure.y, showgrid=False, autorange="reversed", visible=not words,
+        **_ticks(rows), **where,
+    )  # fmt: skip
+
+
+def _are_words(names: Sequence[Any]) -> bool:
+    """Whether places are called by words, which may come twice; plotly would then make them one."""
+    return any(isinstance(name, str) for name in names)
+
+
+def _ticks(names: Sequence[Any]) -> dict[str, Any]:
+    """An axis whose places have words for names: they are numbered, and the words written there."""
+    if not _are_words(names):
+        return {}
+    every = range(0, len(names), -(-len(names) // _MOST_WORDS))
+    return {
+        "tickmode": "array", "tickvals": list(every), "ticktext": [str(names[k]) for k in every],
+    }  # fmt: skip
 
 
 def _bars(made: go.Figure, figure: Bars, where: dict[str, Any]) -> None:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from recurnn.errors import counted
 from recurnn.insight.advice import number, pace, percent
 
 if TYPE_CHECKING:
     from recurnn.insight.inspection import Inspection
 
 _NEAR = 0.01  # of a loss, or of the largest change: what is below makes no difference
+_OF_THE_GRADIENT = ("vanishes", "explodes", "unused")  # verdicts that say how far it comes
 _UNJUDGED = ", so that none of this is judged"
 
 
 def facts(found: Inspection) -> list[str]:
     """Sentences on how far the gradient comes in each layer and how far back the model looks.
 
+    What a verdict has said of a layer's gradient is not said again.
+
     Args:
         found: what was measured.
     """
-    said = [_decay(found, name) for name in found.flows]
+    told = {v.layer for v in found.verdicts if v.name in _OF_THE_GRADIENT}
+    said = [_decay(found, name) for name in found.flows if name not in told]
     said += [line for line in (_hidden(found), _context(found)) if line]
     if found.subject.lag is None:
         judged = any(v.name in ("vanishes", "forgets") for v in found.verdicts)
@@ -49,7 +54,8 @@ def _hidden(found: Inspection) -> str:
     felt = int(table.loc[table["change"] > _NEAR * table["change"].max(), "lag"].abs().max())
     whole = ", the whole input," if felt == table["lag"].abs().max() else ""
     return (
-        f"Hiding the input of up to {felt} steps back{whole} changes the prediction by more than "
+        f"Hiding the input of up to {counted(felt, 'step')} back{whole} changes the prediction by "
+        "more than "
         "1 % of what hiding its most telling step does."
     )
 

@@ -88,14 +88,16 @@ class Figure:
         return buffer.getvalue()
 
 
-def save_all(figures: Iterable[tuple[str, Figure]], folder: str | Path) -> list[str]:
+def save_all(
+    figures: Iterable[tuple[str, Figure]], folder: str | Path, *, overwrite: bool = False
+) -> list[str]:
     """Write figures by name as PNG and CSV into a folder, made if it is not there; their names.
 
     Raises:
-        DataError: they cannot be written.
+        DataError: as `check_folder`, or they cannot be written.
     """
     folder = Path(folder)
-    check_folder(folder)
+    check_folder(folder, overwrite=overwrite)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -107,11 +109,15 @@ def save_all(figures: Iterable[tuple[str, Figure]], folder: str | Path) -> list[
     return names
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a file where a folder of figures is to be, before anything is computed.
+def check_folder(folder: Path, *, overwrite: bool = False) -> None:
+    """Refuse a place where figures must not be written, before anything is computed.
+
+    Args:
+        folder: where to.
+        overwrite: whether figures that are there may be replaced.
 
     Raises:
-        DataError: it, or what it would lie in, is a file.
+        DataError: it, or what it would lie in, is a file; or figures are there already.
     """
     for place in (folder, *folder.parents):
         if place.exists() and not place.is_dir():
@@ -119,6 +125,13 @@ def check_folder(folder: Path) -> None:
                 f"{place} is a file; figures need a folder.\n  Nothing was written. Give a folder; "
                 "it is made if it is not there."
             )
+    there = sorted(p.name for p in folder.glob("*") if p.suffix in (".png", ".csv"))
+    if there and not overwrite:
+        raise DataError(
+            f"{folder} already holds figures: {there[0]}{', …' if len(there) > 1 else '.'}\n"
+            "  Nothing was written. Give another folder, or allow overwriting "
+            "(--overwrite, overwrite=True)."
+        )
 
 
 @dataclass(frozen=True)

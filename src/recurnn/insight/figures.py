@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from recurnn.errors import ConfigError, ShapeError
+from recurnn.errors import ConfigError, ShapeError, counted
 from recurnn.insight.course import Course
 from recurnn.insight.figure import Bars, Figure, Heatmap, Lines, Panels
 from recurnn.insight.gates import GateReport, unit_values
@@ -281,7 +281,8 @@ def text_figure(
     numbers = np.asarray(values, dtype=np.float64).reshape(-1)
     if len(numbers) != len(tokens):
         raise ShapeError(
-            f"text_figure: {len(numbers)} values for {len(tokens)} tokens.\n  Give one a token."
+            f"text_figure: {len(numbers)} values for {counted(len(tokens), 'token')}.\n  Give one "
+            "a token."
         )
     longest = max((len(t) for t in tokens), default=1)
     columns = max(1, width // (longest if longest == 1 else min(longest + 1, 8)))
@@ -321,7 +322,8 @@ def series_figure(
     steps = np.asarray(every.names(1))
     if len(y) < len(steps):
         raise ShapeError(
-            f"series_figure: the series has {len(y)} values, {layer.name} {len(steps)} steps.\n"
+            f"series_figure: the series has {len(y)} values, {layer.name} "
+            f"{counted(len(steps), 'step')}.\n"
             "  Give one a step."
         )
     if len(steps) != len(y):  # a layer that reads several steps at once
@@ -379,7 +381,7 @@ def sigmoid_figure(times: Sequence[int] = (1, 2, 4, 8), name: str = "sigmoid") -
         for _ in range(n):
             y = getattr(torch, name)(y)
         (slope,) = torch.autograd.grad(y.sum(), x)
-        label = f"{n} time{'s' * (n > 1)}"
+        label = f"{counted(n, 'time')}"
         values[label] = at, y.detach().numpy()
         slopes[label] = at, slope.numpy()
     return Panels(

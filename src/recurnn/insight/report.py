@@ -74,19 +74,24 @@ def report(inspection: Inspection, units: Sequence[str] = ()) -> Page:
 
 
 def save_figures(
-    inspection: Inspection, folder: str | Path, units: Sequence[str] = ()
+    inspection: Inspection,
+    folder: str | Path,
+    units: Sequence[str] = (),
+    *,
+    overwrite: bool = False,
 ) -> list[str]:
     """Write every figure as PNG and CSV; returns their names.
 
     Args:
         inspection: what was found.
-        units: as in `report`.
         folder: where to; made if it is not there.
+        units: as in `report`.
+        overwrite: whether figures that are there may be replaced.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: it cannot be written, or holds figures already.
     """
-    return save_all(named_figures(inspection, units), folder)
+    return save_all(named_figures(inspection, units), folder, overwrite=overwrite)
 
 
 def named_figures(
@@ -194,8 +199,8 @@ def _numbers(found: Inspection) -> tuple[list[str], list[list[Any]]]:
     """The measurements behind the verdicts, a row a layer."""
     at = ["left at its far end", "steps"]
     at = ["left at the lag", "lag"] if found.subject.lag is not None else at
-    head = ["layer", "gradient a step", "halves in", "1 % left after", *at, "gates remember",
-            "Lyapunov exponent"]  # fmt: skip
+    head = ["layer", "gradient a step, in the end", "halves in", "1 % left after", *at,
+            "gates remember", "Lyapunov exponent"]  # fmt: skip
     rows = []
     for name, flow in found.flows.items():
         decay, report = flow.decay, found.gates[name]

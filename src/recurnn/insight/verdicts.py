@@ -125,7 +125,7 @@ def _explodes(found: Inspection) -> Iterator[Rest]:
         if not flow.arrives or max(most, grown) <= EXPLODED or not decay.rate > 1:
             continue
         text = (
-            f"the gradient doubles every {number(decay.doubling)} steps; at "
+            f"the gradient {pace(decay)}; at "
             f"{number(float(decay.curve.argmax()))} steps back it is {number(most)} times what it "
             f"was at the loss; {found.lag_in_words(name)}."
         )

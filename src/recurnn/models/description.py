@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recurnn.errors import counted
 from recurnn.models.forecast_options import ForecastOptions
 from recurnn.models.options import name_of
 from recurnn.models.preparation import Kind, Prepared
@@ -22,12 +23,13 @@ def describe(
         prepared: the parts, where there are any.
         short: one line for a plot, instead of one a topic.
     """
+    assert options.horizon is not None
     columns = kind.columns
     what = ", ".join(columns[:3]) + (f" and {len(columns) - 3} more" if len(columns) > 3 else "")
     many = f" of {len(kind.series)} series" if len(kind.series) > 1 else ""
     sizes = ", ".join(str(h) for h in options.hidden_sizes)
     network = f"{name_of(options.cell)} ({sizes})" + (" + linear" if options.skip else "")
-    steps = f"{options.horizon} step{'s' if options.horizon != 1 else ''} ahead"
+    steps = f"{counted(options.horizon, 'step')} ahead"
     after = f", {options.gap} left out" if options.gap else ""
     if short:
         return f"{what}{many}: {steps}{after}, {network}, window of {options.context}"

@@ -190,7 +190,10 @@ def does_not_fit(folder: str | Path, error: Exception) -> ModelFolderError:
 
 def _config(folder: Path, format: tuple[str, int], fields: tuple[str, ...]) -> dict[str, Any]:
     if not folder.exists():
-        raise ModelFolderError(f"There is no model folder {folder}.")
+        raise ModelFolderError(
+            f"There is no model folder {folder}.\n"
+            "  Expected the folder that `--out` or `save` wrote. Mend the name, or train first."
+        )
     if not (folder / CONFIG).is_file():
         raise ModelFolderError(
             f"{folder} is not a model folder: it has no {CONFIG}.\n"

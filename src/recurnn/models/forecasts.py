@@ -12,7 +12,7 @@ from torch import nn
 
 from recurnn.baselines import NetworkPredictor
 from recurnn.data import Scaler, Series, SeriesSet, Windows, future_times
-from recurnn.errors import DataError
+from recurnn.errors import DataError, counted
 from recurnn.models.forecast_options import ForecastOptions
 from recurnn.models.preparation import Kind, Prepared, scaled, with_calendar
 
@@ -47,7 +47,7 @@ def ahead(
         if len(series.values) < context:
             raise DataError(
                 f"{series.name!r} is too short to forecast from.\n"
-                f"  It has {len(series.values)} steps; the model's window has {context}."
+                f"  It has {counted(len(series.values), 'step')}; the model's window has {context}."
             )
         tail = Series(
             series.name,

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recurnn.baselines.sequences import classifiers
-from recurnn.errors import DataError, nearest
+from recurnn.errors import DataError, counted, nearest
 from recurnn.models.sequence_comparison import Scored
 from recurnn.models.sequence_inspected import Inspected
 from recurnn.models.sequence_model import SequenceModel
@@ -178,7 +178,8 @@ class SequenceClassifier(ClassifierMixin, Inspected, SequenceModel):  # type: ig
                 known = ", ".join(str(k) for k in self.classes_[:_MOST])
                 raise DataError(
                     f"y[{i}] is {plain(label)!r}, a class that the model was not fitted on.\n"
-                    f"  It knows {len(at)} classes: {known}{', …' if len(at) > _MOST else '.'}"
+                    f"  It knows {counted(len(at), 'class', 'classes')}: "
+                    f"{known}{', …' if len(at) > _MOST else '.'}"
                     f"{nearest(plain(label), [str(k) for k in self.classes_])}"
                 )
             found[i] = at[plain(label)]
@@ -215,13 +216,14 @@ class SequenceClassifier(ClassifierMixin, Inspected, SequenceModel):  # type: ig
         wanted = self._options().threshold
         if wanted is not None and len(self.classes_) != 2:
             raise DataError(
-                f"threshold is {wanted!r}, but there are {len(self.classes_)} classes.\n"
+                f"threshold is {wanted!r}, but there are "
+                f"{counted(len(self.classes_), 'class', 'classes')}.\n"
                 "  A threshold is for two; leave it out."
             )
         if isinstance(wanted, str) and len(np.unique(y[parts[1]])) < 2:
             raise DataError(
                 f"threshold: {wanted!r} is chosen on the validation part, which has not both "
-                f"classes.\n  It has {len(parts[1])} sequences; give more, or a number."
+                f"classes.\n  It has {counted(len(parts[1]), 'sequence')}; give more, or a number."
             )
         super()._train(network, inputs, y, parts, watch, saves)
         self.threshold_ = wanted if not isinstance(wanted, str) else best_threshold(
@@ -248,7 +250,8 @@ class SequenceClassifier(ClassifierMixin, Inspected, SequenceModel):  # type: ig
 
     def _target_in_words(self) -> str:
         names = ", ".join(str(k) for k in self.classes_[:_MOST])
-        return f"{len(self.classes_)} classes, {names}{', …' if len(self.classes_) > _MOST else ''}"
+        more = ", …" if len(self.classes_) > _MOST else ""
+        return f"{counted(len(self.classes_), 'class', 'classes')}, {names}{more}"
 
     def _target_config(self) -> dict[str, Any]:
         return {"classes": self.classes_.tolist(), "threshold": self.threshold_}

@@ -14,7 +14,7 @@ from torch import Tensor
 from recurnn.data import Sequences
 from recurnn.data.sequence_inputs import Inputs, as_inputs, kind_of
 from recurnn.data.vocabulary import Vocabulary
-from recurnn.errors import DataError, ShapeError
+from recurnn.errors import DataError, ShapeError, counted
 from recurnn.models.estimator import Estimator
 from recurnn.models.options import name_of
 from recurnn.models.sequence_comparison import Scored, mean_loss, verdict
@@ -261,9 +261,9 @@ class SequenceModel(SequenceTarget, Estimator):
     def _in_words(self) -> str:
         """What the steps of a sequence are."""
         if self._vocabulary is not None:
-            return f"{len(self._vocabulary)} tokens ({self._kind})"
+            return f"{counted(len(self._vocabulary), 'token')} ({self._kind})"
         count = self._fitted().shift.numel()
-        return f"{count} channel{'s' if count != 1 else ''}"
+        return counted(count, "channel")
 
     def _network_in_words(self) -> str:
         return f"{self._settled['pooling']} pooling, dropout {self._settled['dropout']}, "
@@ -308,7 +308,8 @@ class SequenceModel(SequenceTarget, Estimator):
             if len(x) > self._settled["steps"]:
                 raise DataError(
                     f"X[{i}] is longer than the sequences that the model was fitted on.\n"
-                    f"  It has {len(x)} steps, they had {self._settled['steps']} at most; with "
+                    f"  It has {counted(len(x), 'step')}, they had {self._settled['steps']} at "
+                    "most; with "
                     "pooling='flat' each step has its own place.\n  Cut it, or fit with another "
                     "pooling."
                 )

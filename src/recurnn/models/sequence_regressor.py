@@ -12,7 +12,7 @@ from sklearn.base import RegressorMixin
 from torch import Tensor
 
 from recurnn.baselines.sequences import regressors
-from recurnn.errors import DataError, ShapeError, one_of
+from recurnn.errors import DataError, ShapeError, counted, one_of
 from recurnn.models.sequence_comparison import Scored
 from recurnn.models.sequence_inspected import Inspected
 from recurnn.models.sequence_model import SequenceModel
@@ -105,7 +105,7 @@ class SequenceRegressor(RegressorMixin, Inspected, SequenceModel):  # type: igno
             rows.shape[1] != len(self._shift)
         ):  # fmt: skip
             raise ShapeError(
-                f"y has {rows.shape[1]} numbers a sequence; the model was fitted on "
+                f"y has {counted(rows.shape[1], 'number')} a sequence; the model was fitted on "
                 f"{len(self._shift)}."
             )
         return rows
@@ -141,7 +141,7 @@ class SequenceRegressor(RegressorMixin, Inspected, SequenceModel):  # type: igno
         return regressors(tokens=self._kind != "numbers")
 
     def _target_in_words(self) -> str:
-        return "a number" if len(self._shift) == 1 else f"{len(self._shift)} numbers"
+        return "a number" if len(self._shift) == 1 else counted(len(self._shift), "number")
 
     def _target_config(self) -> dict[str, Any]:
         return {

@@ -15,7 +15,7 @@ from torch import Tensor
 from recurnn.baselines.tags import taggers
 from recurnn.data import Sequences
 from recurnn.data.sequence_inputs import Inputs, ragged
-from recurnn.errors import ConfigError, DataError, ShapeError, nearest
+from recurnn.errors import ConfigError, DataError, ShapeError, counted, nearest
 from recurnn.models.sequence_comparison import Scored
 from recurnn.models.sequence_model import SequenceModel
 from recurnn.models.sequence_options import TaggerOptions
@@ -176,8 +176,8 @@ class SequenceTagger(InspectedTagger, SequenceModel):
             if isinstance(tags, str) or not hasattr(tags, "__len__") or len(tags) != len(x):
                 many = 1 if isinstance(tags, str) or not hasattr(tags, "__len__") else len(tags)
                 raise ShapeError(
-                    f"y[{i}] does not fit X[{i}].\n  It has {many} tag{'s' * (many != 1)}; the "
-                    f"sequence has {len(x)} steps.\n  Give a tag for every step."
+                    f"y[{i}] does not fit X[{i}].\n  It has {counted(many, 'tag')}; the "
+                    f"sequence has {counted(len(x), 'step')}.\n  Give a tag for every step."
                 )
             for t, tag in enumerate(tags):
                 if tag is None or tag != tag:
@@ -288,7 +288,7 @@ class SequenceTagger(InspectedTagger, SequenceModel):
         letters = (
             f", {len(self._vocabulary.letters)} letters" if self._options().letter_size else ""
         )
-        return f"{len(self._vocabulary):,} words{letters}"
+        return f"{counted(len(self._vocabulary), 'word')}{letters}"
 
     def _network_in_words(self) -> str:
         return "tags chosen together (CRF), " if self._options().crf else ""
@@ -297,7 +297,7 @@ class SequenceTagger(InspectedTagger, SequenceModel):
         names = ", ".join(str(k) for k in self.classes_[:_MOST])
         more = ", …" if len(self.classes_) > _MOST else ""
         spans = ", which mark spans" if self._spans else ""
-        return f"{len(self.classes_)} tags a step{spans}: {names}{more}"
+        return f"{counted(len(self.classes_), 'tag')} a step{spans}: {names}{more}"
 
     def _tokens_config(self) -> Any:
         return None if self._vocabulary is None else self._vocabulary.to_dict()

@@ -39,7 +39,7 @@ Header = Annotated[
 Join = Annotated[str, _option(_READ, r"Stands between columns (a line end; \n, \t are read so).")]
 Documents = Annotated[str, _option(_READ, "A document: file, line or paragraph (file).")]
 
-Unit = Annotated[str | None, _option(_TOKEN, "characters, words or bpe.")]
+Unit = Annotated[str | None, _option(_TOKEN, "characters, words or bpe.", "--unit", "--tokens")]
 Vocabulary = Annotated[int | None, _option(_TOKEN, "Size, <unk> and <end> included.")]
 MinCount = Annotated[int | None, _option(_TOKEN, "Units that come less often are <unk>.")]
 Segmenter = Annotated[str | None, _option(_TOKEN, "Of words: punctuation, space or jieba.")]

@@ -15,7 +15,7 @@ from recurnn.cli.lm import options as o
 from recurnn.cli.lm.tables import candidate_table, document_table, text_table
 from recurnn.cli.lm.unknown import tell_units, tell_unknown
 from recurnn.data.text import read_texts
-from recurnn.errors import ConfigError
+from recurnn.errors import ConfigError, counted
 from recurnn.models import LanguageModel
 from recurnn.models.language import Cache, Candidate, GapRow, TextRow, same_vocabulary
 from recurnn.models.language.blanks import unknown_beside
@@ -103,7 +103,8 @@ def generate(
     if speed:
         seconds = time.perf_counter() - began
         typer.echo(
-            f"{count:,} tokens in {seconds:.2f} s: {count / seconds:,.0f} a second", err=True
+            f"{counted(count, 'token')} in {seconds:.2f} s: {count / seconds:,.0f} a second",
+            err=True,
         )
 
 
@@ -167,7 +168,9 @@ def compare(
         }
         networks = [name for name in named if not name.endswith(_WAYS["ngram"])]
         found = gap_rows(named, corpus, places=places, seed=seed, recurrent=networks)
-        console.print(text_table(found, f"{found[0].places} tokens taken out, each alone"))
+        console.print(
+            text_table(found, f"{counted(found[0].places, 'token')} taken out, each alone")
+        )
         return
     rows: list[TextRow] = []
     for path, m in loaded.items():
@@ -203,5 +206,5 @@ def _stream(model: LanguageModel, prompt: str, samples: int, **options: object) 
 
 def _title(documents: tuple[str, ...]) -> str:
     characters = sum(map(len, documents))
-    many = f"{len(documents):,} documents" if len(documents) > 1 else "one document"
+    many = counted(len(documents), "document") if len(documents) > 1 else "one document"
     return f"{many}, {characters:,} characters"

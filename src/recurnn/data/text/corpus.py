@@ -16,7 +16,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from recurnn.data.text.tokenizer import END, Ids, Tokenizer
-from recurnn.errors import DataError, ShapeError
+from recurnn.errors import DataError, ShapeError, counted
 
 Counts = NDArray[np.int64]
 FORMAT = ("recurnn-corpus", 1)
@@ -111,14 +111,14 @@ class Corpus:
         parts: list[Ids] = []
         lengths, characters, words = list[int](), list[int](), list[int]()
 
-        def counted() -> Iterable[str]:
+        def passed() -> Iterable[str]:
             for text in texts:
                 characters.append(len(text))
                 words.append(len(text.split()))
                 yield text
 
         close = np.array([END], dtype=np.int32)
-        for ids in tokenizer.encode_all(counted()):
+        for ids in tokenizer.encode_all(passed()):
             parts += [ids, close] if ends else [ids]
             lengths.append(len(ids) + ends)
         kept = [k for k, n in enumerate(lengths) if n]
@@ -175,7 +175,7 @@ class Corpus:
         if len(self) < tokens:
             raise DataError(
                 f"The text is too short for {what}.\n"
-                f"  It has {len(self):,} tokens; expected {tokens:,} or more."
+                f"  It has {counted(len(self), 'token')}; expected {tokens:,} or more."
             )
 
     def save(self, folder: str | Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from recurnn.data.tables import opened, parquet_frame
-from recurnn.errors import ConfigError, DataError, nearest, one_of
+from recurnn.errors import ConfigError, DataError, counted, nearest, one_of
 
 Column = str | int | Sequence[str | int]
 """A column by its name, or, counted from 1, by its place in a file without a header; or several."""
@@ -163,7 +163,7 @@ def _of_frame(frame: pd.DataFrame, path: Path, reading: Reading) -> list[str]:
 def _column(frame: pd.DataFrame, names: list[str], path: Path, name: str | int) -> list[str]:
     if isinstance(name, int) and name > len(names):
         raise DataError(
-            f"{path}: there is no column {name}.\n  The table has {len(names)} columns."
+            f"{path}: there is no column {name}.\n  The table has {counted(len(names), 'column')}."
         )
     if isinstance(name, str) and name not in names:
         raise DataError(

@@ -10,7 +10,7 @@ import numpy as np
 
 from recurnn.data.text.pieces import MOST, PIECE, PieceTable, blocks
 from recurnn.data.text.tokenizer import END, NAMES, UNKNOWN, Ids, Tokenizer, check_size
-from recurnn.errors import ConfigError
+from recurnn.errors import ConfigError, counted
 
 _BYTES = 256
 
@@ -73,7 +73,8 @@ class BPETokenizer(Tokenizer):
         if found < size:
             raise ConfigError(
                 f"bpe: the text does not support a vocabulary of {size:,}.\n"
-                f"  No more pairs come {min_count} times or more at {found:,} tokens. Give that "
+                f"  No more pairs come {min_count} times or more at {counted(found, 'token')}. "
+                "Give that "
                 "or less, or a smaller min_count."
             )
         return cls(model.to_str())

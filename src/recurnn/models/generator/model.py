@@ -15,7 +15,7 @@ from recurnn.baselines.one_to_many import MeanTrajectory, NgramByClass
 from recurnn.data.pairs_points import PointTargets, TokenTargets, are_points, as_points
 from recurnn.data.pairs_tokens import as_texts, config_of, encoded, fit_unit, unit_from, unit_of
 from recurnn.data.text import Tokenizer
-from recurnn.errors import DataError, ShapeError
+from recurnn.errors import DataError, ShapeError, counted
 from recurnn.models.estimator import Estimator
 from recurnn.models.generator.conditions import Conditions, as_conditions
 from recurnn.models.generator.drawing import draw_points, draw_tokens
@@ -236,9 +236,13 @@ class SequenceGenerator(InspectedGenerator, Estimator):
         """What is learned from what, by what, in two lines."""
         o, network = self._options(), self._fitted()
         size, sizes = self._conditions.size, ", ".join(map(str, o.hidden_sizes))
-        what = f"{size} classes" if self._conditions.classes is not None else f"{size} numbers"
+        what = (
+            counted(size, "class", "classes")
+            if self._conditions.classes is not None
+            else counted(size, "number")
+        )
         to = (
-            f"points of {network.channels} channels"
+            f"points of {counted(network.channels, 'channel')}"
             if self._unit is None
             else f"{self._unit.kind} (V = {self._unit.size:,})"
         )

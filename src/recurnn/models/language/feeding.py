@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recurnn.data import Streams
 from recurnn.data.text import END, Corpus
-from recurnn.errors import DataError
+from recurnn.errors import DataError, counted
 from recurnn.training.objective import IGNORED
 
 _GROUP = 32  # documents that are scored side by side
@@ -35,7 +35,8 @@ def stream(corpus: Corpus, lanes: int, steps: int, part: str) -> Streams:
     if len(corpus) < lanes * steps:
         raise DataError(
             f"The {part} part of the text is shorter than a chunk.\n"
-            f"  It has {len(corpus):,} tokens; {lanes} lanes of {steps} steps need "
+            f"  It has {counted(len(corpus), 'token')}; {lanes} lanes of {counted(steps, 'step')} "
+            "need "
             f"{lanes * steps:,}.\n"
             "  Give more text, a smaller batch_size, or fewer steps."
         )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recurnn.data.text import Corpus, Tokenizer
-from recurnn.errors import DataError
+from recurnn.errors import ConfigError, DataError, counted
 from recurnn.models.inspected import beaten_by
 from recurnn.models.language.feeding import before
 from recurnn.models.language.network import LeftNetwork
@@ -55,16 +55,22 @@ def subject(
         comparison: with the n-gram, the best first; empty where there was none.
 
     Raises:
-        ConfigError: no pieces, or no tokens in one.
+        ConfigError: no pieces, or fewer than two tokens in one.
         DataError: the text is shorter than a piece.
     """
     steps = max(2, min(_STEPS, truncation)) if steps is None else steps
     for what, given in (("rows", rows), ("steps", steps)):
         check_length(given, what=what)
+    if steps < 2:
+        raise ConfigError(
+            f"steps is {steps}; expected 2 or more.\n  A piece of one token has no past to look "
+            "into. Give more, or leave it out."
+        )
     last = len(corpus) - steps
     if last < 0:
         raise DataError(
-            f"The text is shorter than a piece to look at.\n  It has {len(corpus):,} tokens; "
+            "The text is shorter than a piece to look at.\n  It has "
+            f"{counted(len(corpus), 'token')}; "
             f"expected {steps:,} or more. Give more text, or fewer steps."
         )
     begins = torch.linspace(0, last, min(rows, last + 1)).round().long()

@@ -22,7 +22,7 @@ from recurnn.data.pairs_tokens import (
     unit_of,
 )
 from recurnn.data.text import Tokenizer
-from recurnn.errors import DataError, ShapeError
+from recurnn.errors import DataError, ShapeError, counted
 from recurnn.models.estimator import Estimator
 from recurnn.models.seq2seq.decoding import attended, decoded
 from recurnn.models.seq2seq.inspected import InspectedPairs
@@ -371,6 +371,7 @@ def _check_lengths(what: str, lengths: Sequence[int], most: int | None) -> None:
     longest = int(torch.tensor(lengths).argmax())
     if most is not None and lengths[longest] > most:
         raise DataError(
-            f"{what}[{longest}] is too long.\n  It has {lengths[longest]:,} tokens; max_length is "
+            f"{what}[{longest}] is too long.\n  It has {counted(lengths[longest], 'token')}; "
+            "max_length is "
             f"{most:,}.\n  Leave it out, or raise max_length."
         )
