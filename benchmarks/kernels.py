@@ -1,16 +1,17 @@
 """The compiled kernels beside their peers, on the shapes where recurrent networks are used.
 
-    python benchmarks/kernels.py [--only main variants busy memory] [--cells lstm gru elman]
+    python benchmarks/kernels.py [--only main variants busy memory half] [--cells lstm gru elman]
         [--shapes 0 9 "512, 512"] [--runs 7] [--compile] [--write-readme]
 
-Four parts:
+Five parts:
 
 - main: ten shapes, forward, and forward plus backward to inputs and weights (train), beside
   torch, jax (``jit`` of ``lax.scan``, the input product hoisted by hand) and, forward,
   onnxruntime;
 - variants: cells that torch has no layer for, beside their plain relatives and a Python loop;
 - busy: the LSTM with one busy process a core beside it;
-- memory: the peak of one training step.
+- memory: the peak of one training step;
+- half: a training step under autocast to bfloat16, beside torch's.
 
 Every case of the first two is first checked against torch, outputs and gradients, and is not
 timed if it does not agree. Medians in milliseconds; ours is called slower or faster than a peer
@@ -30,13 +31,13 @@ from typing import Any
 
 import torch
 
-from kernel_bench import busy, memory, tables, variants
+from kernel_bench import busy, half, memory, tables, variants
 from kernel_bench.cases import case
 from kernel_bench.machine import fma_peak, machine
 from kernel_bench.shapes import GATES, SHAPES, Shape, picked
 from kernel_bench.summary import losses_in_words, summary
 
-PARTS = ("main", "variants", "busy", "memory")
+PARTS = ("main", "variants", "busy", "memory", "half")
 RESULTS = Path(__file__).parent / "results" / "kernels.json"
 README = Path(__file__).parent.parent / "README.md"
 
@@ -56,6 +57,8 @@ def main() -> None:
         part_busy(shapes)
     if "memory" in options.only:
         part_memory(options, shapes)
+    if "half" in options.only:
+        part_half(options)
 
 
 def arguments() -> argparse.Namespace:
@@ -112,6 +115,14 @@ def part_memory(options: argparse.Namespace, shapes: list[Shape]) -> None:
         rows.append(memory.measure("lstm", memory.LONG))
     print(memory.shown(rows))
     keep("memory", rows=[asdict(row) for row in rows])
+
+
+def part_half(options: argparse.Namespace) -> None:
+    print("\nA training step under autocast to bfloat16, ms", flush=True)
+    rows = [half.measure(cell, shape, options.runs)
+            for cell in options.cells for shape in half.CHOSEN]  # fmt: skip
+    print(half.shown(rows))
+    keep("half", rows=[asdict(row) for row in rows])
 
 
 def keep(part: str, **found: Any) -> None:
