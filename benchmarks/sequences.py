@@ -2,6 +2,7 @@
 
 Every network is trained with the settings below, which were chosen on parts of the training data;
 the test part is the data set's own, or a third drawn by a fixed seed, or each tenth in turn.
+Where a set has `members`, so many networks of other seeds vote, by the mean of their probabilities.
 RECURNN_DATA names the folder of the data sets.
 
     python benchmarks/sequences.py [--sets japanese_vowels pendigits] [--seeds 3]
@@ -50,7 +51,8 @@ SETS: dict[str, dict[str, Any]] = {
     },
     "names_nationality": {
         "file": "names_nationality/names.tsv.xz", "test": 1 / 3,
-        "aim": "above bag of n-grams", "settings": {"pooling": "max", "hidden_size": 256},
+        "aim": "above bag of n-grams", "members": 5,
+        "settings": {"pooling": "max", "hidden_size": 128},
     },
     UCI: {
         "file": [f"{UCI}/{name}_labelled.txt.xz" for name in ("amazon_cells", "imdb", "yelp")],
@@ -90,7 +92,7 @@ def run(name: str, seeds: int) -> dict[str, Any]:
     turns = f", {len(folds)} folds" if len(folds) > 1 else ""
     train, test = folds[0]
     print(f"\n{name}: {len(train):,} sequences to train, {len(test):,} to test{turns}; {told}")
-    networks, seconds = list[float](), list[float]()
+    networks, votes, seconds = list[float](), list[float](), list[float]()
     rows: dict[str, list[float]] = {}
     verdict = ""
     for seed in range(seeds):
@@ -106,18 +108,39 @@ def run(name: str, seeds: int) -> dict[str, Any]:
                 else:
                     rows.setdefault(row.model, []).append(row.scores["accuracy"])
             verdict = verdict or model.verdict
+            if "members" in case:
+                votes.append(voted(model, case, train, test, seconds))
         networks.append(mean(of_folds))
-        print(f"  seed {seed}: {networks[-1]:.4f} in {max(seconds):.0f} s", flush=True)
+        together = f", {votes[-1]:.4f} together" if votes else ""
+        print(f"  seed {seed}: {networks[-1]:.4f} in {max(seconds):.0f} s{together}", flush=True)
     baselines = {model_name: mean(values) for model_name, values in rows.items()}
     spread = stdev(networks) if len(networks) > 1 else 0.0
+    if votes:
+        said = f"{case['members']} of them, the mean of their probabilities"
+        print(f"  {said:55} {mean(votes):.4f} ± {stdev(votes) if seeds > 1 else 0.0:.4f}")
     print(f"  {title:55} {mean(networks):.4f} ± {spread:.4f}  (aim: {case['aim']})")
     for model_name, value in sorted(baselines.items(), key=lambda row: -row[1]):
         print(f"  {model_name:55} {value:.4f}")
     print(f"  seed 0: {verdict}")
     return {
-        "network": networks, "seconds": seconds, "baselines": baselines, "aim": case["aim"],
-        "verdict": verdict,
+        "network": networks, "votes": votes, "seconds": seconds, "baselines": baselines,
+        "aim": case["aim"], "verdict": verdict,
     }  # fmt: skip
+
+
+def voted(
+    first: Any, case: dict[str, Any], train: Labelled, test: Labelled, seconds: list[float]
+) -> float:
+    """The accuracy of a network and others of other seeds together."""
+    models = [first]
+    for k in range(1, case["members"]):
+        seed = first.get_params()["seed"] + 100 * k
+        models.append(SequenceClassifier(**case["settings"], seed=seed))
+        models[-1].fit(train.sequences, train.labels)
+    seconds[-1] = sum(model.history.seconds for model in models)
+    shares = sum(model.predict_proba(test.sequences) for model in models)
+    found = first.classes_[shares.argmax(1)]
+    return float((found == np.asarray(test.labels)).mean())
 
 
 def parts(case: dict[str, Any], *, tags: bool) -> list[tuple[Labelled, Labelled]]:
