@@ -43,7 +43,7 @@ G2P: dict[str, Any] = {
 }  # fmt: skip
 TRANSLATION: dict[str, Any] = {
     "source": "words", "target": "words", "vocabulary": 6000, "cell": "lstm", "hidden_size": 256,
-    "embedding_size": 128, "dropout": 0.2, "batch_size": 256, "learning_rate": 3e-3, "epochs": 5,
+    "embedding_size": 128, "dropout": 0.1, "batch_size": 256, "learning_rate": 3e-3, "epochs": 3,
     "patience": None, "beam": 4, "validation": 0.02, "precision": "bfloat16",
 }  # fmt: skip
 OF_NAMES: dict[str, Any] = {

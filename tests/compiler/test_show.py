@@ -141,7 +141,7 @@ ProjectedLSTM, I=3, H=4, P=2, float64 on cpu: the compiled kernel runs.
 @pytest.fixture
 def compiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything compiles, in no time."""
-    monkeypatch.setattr(compiler, "prepare", lambda *_: 0)
+    monkeypatch.setattr(compiler, "prepare", lambda *_, **__: 0)
 
 
 def test_explain_by_its_text(compiles: None) -> None:

@@ -309,9 +309,9 @@ def test_two_python_threads_compile_at_once(monkeypatch: pytest.MonkeyPatch) -> 
     want = [everything(*problem(kind)) for kind in kinds]
     right = engine._kernel
 
-    def slow(*args: Any) -> Any:
+    def slow(*args: Any, **more: Any) -> Any:
         time.sleep(0.1)
-        return right(*args)
+        return right(*args, **more)
 
     monkeypatch.setattr(engine, "_kernel", slow)
     monkeypatch.setattr(engine, "_numbers", {})
@@ -527,6 +527,13 @@ def test_half_precision_runs_on_the_reference() -> None:
         CPU(half, x)
 
 
+@pytest.fixture
+def nothing_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where there is no matrix unit; with one, see test_half_scan.py."""
+    monkeypatch.setattr(sys.modules["recurnn.scan"], "halves_products", lambda _: False)
+
+
+@pytest.mark.usefixtures("nothing_rounded")
 @pytest.mark.parametrize("run", [CPU, REFERENCE], ids=["kernel", "reference"])
 def test_under_autocast_a_scan_is_in_the_type_of_its_weights(run: Any) -> None:
     cell, x, start = problem("lstm", dtype=torch.float32)
@@ -567,6 +574,7 @@ def test_under_autocast_a_model_trains() -> None:
         assert weight.grad.any()
 
 
+@pytest.mark.usefixtures("nothing_rounded")
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 def test_under_autocast_a_drop_in_runs_in_the_type_of_its_weights(kind: str) -> None:
     layer, _, inputs = drop_in(Case(kind, L=2, dtype=torch.float32))
