@@ -42,7 +42,7 @@ LONG: dict[str, Any] = {
     "epochs": 9, "input_dropout": 0.1, "output_dropout": 0.3, "weight_dropout": 0.2,
 }  # fmt: skip
 POEMS: dict[str, Any] = {
-    "hidden_size": 512, "epochs": 6, "dropout": 0.4, "input_dropout": 0.2, "tied": True,
+    "hidden_size": 320, "epochs": 6, "dropout": 0.3, "input_dropout": 0.2, "tied": True,
     "precision": "bfloat16",
 }  # fmt: skip
 SENTENCES: dict[str, Any] = {
