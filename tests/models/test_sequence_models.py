@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.ensemble import VotingClassifier
 from sklearn.metrics import balanced_accuracy_score, f1_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -197,6 +198,10 @@ def test_scikit_learns_tools_take_it():
     assert found.best_params_["pooling"] in ("last", "max")
     halves = FunctionTransformer(lambda sequences: [s / 2 for s in sequences])
     assert make_pipeline(halves, clone(small)).fit(x, y).predict(x).shape == (24,)
+    members = [(f"seed {k}", clone(small).set_params(seed=k)) for k in range(2)]
+    together = VotingClassifier(members, voting="soft").fit(x, y)
+    each = [one.predict_proba(x) for one in together.estimators_]
+    np.testing.assert_allclose(together.predict_proba(x), np.mean(each, axis=0))
     assert small.set_params(epochs=1).get_params()["epochs"] == 1
 
 
