@@ -105,8 +105,7 @@ def inspect(
     if len(names) != 1:
         raise ConfigError(
             f"inspect: {counted(len(names), 'model')}.\n  Give one folder of a trained model, or "
-            "--compare "
-            "with the names of cells."
+            "--compare with the names of cells."
         )
     if data is None:
         raise ConfigError(

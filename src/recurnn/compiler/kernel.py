@@ -52,10 +52,10 @@ class Kernel:
     Args:
         cell: the cell, for its name and equations; its sizes and weights do not count.
         dtype: float32, float64 or bfloat16.
-        half: whether products take float32 rounded to bfloat16, as they do where `dtype` is that.
         wanted: the states and gates that are given, and may have a gradient, at every step.
         step: the traced step, where it was traced already; its graph grows by the derivative.
         more: what the backward step gives beside the usual gradients; see `differentiate`.
+        half: whether products take float32 rounded to bfloat16, as they do where `dtype` is that.
 
     Raises:
         Unsupported: the step cannot be compiled, with the reason.

@@ -68,8 +68,8 @@ def _conll(path: Path, roles: Roles, *, needed: bool) -> Labelled:
                 first = sentences[0][0][0]
                 raise DataError(
                     f"{path}: line {number} has {counted(len(fields), 'column')}, line {first} has "
-                    f"{counted(width, 'column')}.\n  Every word has as many; an empty line ends a "
-                    "sentence."
+                    f"{counted(width, 'column')}.\n"
+                    "  Every word has as many; an empty line ends a sentence."
                 )
     _check_width(path, roles, width, needed=needed)
     word, tag, note = _columns(path, roles, width, needed=needed)
@@ -125,9 +125,8 @@ def _columns(
     if tag == word or tag is None:
         if needed:
             raise DataError(
-                f"{path}: there is no column of tags.\n  Its lines have "
-                f"{counted(width, 'column')}; the word "
-                f"is column {word + 1}."
+                f"{path}: there is no column of tags.\n"
+                f"  Its lines have {counted(width, 'column')}; the word is column {word + 1}."
             )
         tag = None
     told = "no tags" if tag is None else f"its tag in column {tag + 1}"
@@ -161,8 +160,7 @@ def _place(path: Path, name: str, width: int) -> int:
     if not _fits(name, width):
         raise ConfigError(
             f"{path}: there is no column {name!r}.\n  Its lines have {counted(width, 'column')}, "
-            "which are "
-            "named by their number, counted from 1."
+            "which are named by their number, counted from 1."
         )
     return int(name) - 1
 

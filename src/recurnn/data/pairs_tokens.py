@@ -169,8 +169,7 @@ def check_lengths(
         if len(ids) > most:
             raise DataError(
                 f"{where(i)} is too long.\n  It has {counted(len(ids), 'token')}; max_length is "
-                f"{most:,}."
-                "\n  Leave it out, or raise max_length."
+                f"{most:,}.\n  Leave it out, or raise max_length."
             )
 
 

@@ -134,8 +134,7 @@ def _check_lengths(
         if max_length is not None and steps > max_length and not isinstance(x, str):
             raise DataError(
                 f"{where(i)} is too long.\n  It has {counted(steps, 'step')}; max_length is "
-                f"{max_length:,}."
-                "\n  Cut it, or raise max_length."
+                f"{max_length:,}.\n  Cut it, or raise max_length."
             )
 
 

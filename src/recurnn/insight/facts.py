@@ -55,8 +55,7 @@ def _hidden(found: Inspection) -> str:
     whole = ", the whole input," if felt == table["lag"].abs().max() else ""
     return (
         f"Hiding the input of up to {counted(felt, 'step')} back{whole} changes the prediction by "
-        "more than "
-        "1 % of what hiding its most telling step does."
+        "more than 1 % of what hiding its most telling step does."
     )
 
 

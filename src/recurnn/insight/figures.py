@@ -281,8 +281,8 @@ def text_figure(
     numbers = np.asarray(values, dtype=np.float64).reshape(-1)
     if len(numbers) != len(tokens):
         raise ShapeError(
-            f"text_figure: {len(numbers)} values for {counted(len(tokens), 'token')}.\n  Give one "
-            "a token."
+            f"text_figure: {len(numbers)} values for {counted(len(tokens), 'token')}.\n"
+            "  Give one a token."
         )
     longest = max((len(t) for t in tokens), default=1)
     columns = max(1, width // (longest if longest == 1 else min(longest + 1, 8)))
@@ -381,7 +381,7 @@ def sigmoid_figure(times: Sequence[int] = (1, 2, 4, 8), name: str = "sigmoid") -
         for _ in range(n):
             y = getattr(torch, name)(y)
         (slope,) = torch.autograd.grad(y.sum(), x)
-        label = f"{counted(n, 'time')}"
+        label = counted(n, "time")
         values[label] = at, y.detach().numpy()
         slopes[label] = at, slope.numpy()
     return Panels(

@@ -309,9 +309,8 @@ class SequenceModel(SequenceTarget, Estimator):
                 raise DataError(
                     f"X[{i}] is longer than the sequences that the model was fitted on.\n"
                     f"  It has {counted(len(x), 'step')}, they had {self._settled['steps']} at "
-                    "most; with "
-                    "pooling='flat' each step has its own place.\n  Cut it, or fit with another "
-                    "pooling."
+                    "most; with pooling='flat' each step has its own place.\n"
+                    "  Cut it, or fit with another pooling."
                 )
 
     def _outputs(self, inputs: Inputs) -> Tensor:

@@ -74,8 +74,7 @@ class BPETokenizer(Tokenizer):
             raise ConfigError(
                 f"bpe: the text does not support a vocabulary of {size:,}.\n"
                 f"  No more pairs come {min_count} times or more at {counted(found, 'token')}. "
-                "Give that "
-                "or less, or a smaller min_count."
+                "Give that or less, or a smaller min_count."
             )
         return cls(model.to_str())
 

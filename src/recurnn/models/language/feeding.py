@@ -36,8 +36,7 @@ def stream(corpus: Corpus, lanes: int, steps: int, part: str) -> Streams:
         raise DataError(
             f"The {part} part of the text is shorter than a chunk.\n"
             f"  It has {counted(len(corpus), 'token')}; {lanes} lanes of {counted(steps, 'step')} "
-            "need "
-            f"{lanes * steps:,}.\n"
+            f"need {lanes * steps:,}.\n"
             "  Give more text, a smaller batch_size, or fewer steps."
         )
     return Streams(before(corpus), corpus.tokens, batch_size=lanes, starts=corpus.starts)

@@ -372,6 +372,5 @@ def _check_lengths(what: str, lengths: Sequence[int], most: int | None) -> None:
     if most is not None and lengths[longest] > most:
         raise DataError(
             f"{what}[{longest}] is too long.\n  It has {counted(lengths[longest], 'token')}; "
-            "max_length is "
-            f"{most:,}.\n  Leave it out, or raise max_length."
+            f"max_length is {most:,}.\n  Leave it out, or raise max_length."
         )
