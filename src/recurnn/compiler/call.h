@@ -127,12 +127,27 @@ INLINE bool at_edge(const Scan& c, const Span& r, int64_t t) {
 
 // Every tile of one group: panels outside, so that a panel is read once for all rows.
 template <class G, class Row>
-static void sweep(const Scan& c, Row* r, int n, int member, int members) {
-    int units = c.size[G::letter], panels = panels_of(units, G::U);
-    int64_t from = (int64_t)panels * member / members, to = (int64_t)panels * (member + 1) / members;
+static void panels(const Scan& c, Row* r, int n, int member, int members, Operands operands) {
+    int units = c.size[G::letter], all = panels_of(units, G::U);
+    int64_t from = (int64_t)all * member / members, to = (int64_t)all * (member + 1) / members;
     for (int p = from; p < to; p++) {
         int left = (units - p * G::U * LANES + LANES - 1) / LANES, N = left < G::U ? left : G::U;
-        in_tiles(n, G::M, [&](int first, int M) { G::tile(c, r + first, M, N, p); });
+        in_tiles(n, G::M, [&](int first, int M) {
+            Operands here = {operands.rounded + first * operands.stride, operands.stride};
+            G::tile(c, r + first, M, N, p, here);
+        });
+    }
+}
+template <class G, class Row>
+static void sweep(const Scan& c, Row* r, int n, int member, int members) {
+    if constexpr (PACKED > 1 && G::products > 0) {
+        in_tiles(n, ROUNDED, [&](int first, int some) {
+            Operands operands = operands_of(some, G::room(c));
+            G::round(c, r + first, some, operands);
+            panels<G>(c, r + first, some, member, members, operands);
+        });
+    } else {
+        panels<G>(c, r, n, member, members, {});
     }
 }
 

@@ -11,7 +11,7 @@ RESERVED = frozenset(
     """
     T V I W M N U A P K Row Call Scan Team Kernel Place LANES unit left row scan M_ panel operand
     member members team m_ n_ n load store exp expm1 log log1p softplus erf tanh sigmoid sqrt abs
-    floor highest only_or_lowest
+    floor highest only_or_lowest factors products room round letter Operands
     maximum minimum greater where broadcast total only multiply padded memcpy width carry body tile
     alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const
     constexpr const_cast continue decltype default delete do double dynamic_cast else enum explicit
@@ -85,6 +85,7 @@ def tile_text(
     sums: list[int],
     *,
     whole: bool,
+    rounding: list[tuple[str, str]],
     sizes: tuple[str, str],
     units: str,
 ) -> str:
@@ -100,6 +101,7 @@ def tile_text(
         outer: the names that it uses: of vectors, and of what the row has.
         sums: the numbers of the sums over units that it adds to.
         whole: whether a row is taken as a whole: without a tile.
+        rounding: each operand of the products, where it begins and its length, as C++.
         sizes: the sizes that the products use, and those that the body uses, as C++.
         units: the number of units, as C++.
     """
@@ -120,18 +122,19 @@ def tile_text(
     zeros = "".join(f"        V count{k} = {{}};\n" for k in counts_)
     added = "".join(f"        row[0].count[{k}] += (int64_t)total(count{k});\n" for k in counts_)
     passed = "".join(f", product{k}" for k in range(len(counts)))
+    given = " factors" if counts else ""
     taken = "".join(f", const V* product{k}" for k in range(len(counts)))
     tile = (
         ""
         if whole
         else (
-            "    static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {\n"
-            f"{size}{room}{before}        body(scan, row, M_, N, panel{passed});\n"
+            "    static void tile(const Scan& scan, Row* row, int M_, int N, int panel, "
+            f"Operands{given}) {{\n{size}{room}{before}        body(scan, row, M_, N, panel{passed});\n"
             "    }\n"
         )
     )
     return f"""struct {name} {{
-    static constexpr int letter = {letter}, U = {U}, M = {most};
+    static constexpr int letter = {letter}, U = {U}, M = {most}, products = {len(counts)};
     static void body(const Scan& scan, Row* row, int M_, int N, int panel{taken}) {{
         {sizes[1]}
 {vectors}{zeros}        for (int m_ = 0; m_ < M_; m_++) {{
@@ -141,8 +144,26 @@ def tile_text(
             }}
 {summed}        }}
 {added}    }}
-{tile}}};
+{_rounding_text(rounding, size)}{tile}}};
 """
+
+
+def _rounding_text(operands: list[tuple[str, str]], size: str) -> str:
+    """The functions of a tile's struct that say what room its operands take, and round them."""
+    if not operands:
+        return ""
+    rooms = [f"operand_room({length})" for _, length in operands]
+    rounded = "".join(
+        f"            pack_operand(factors.row(m_, {' + '.join(rooms[:k]) or 0}), {begin}, "
+        f"{length});\n"
+        for k, (begin, length) in enumerate(operands)
+    )
+    return (
+        f"    static int64_t room(const Scan& scan) {{\n{size}"
+        f"        return {' + '.join(rooms)};\n    }}\n"
+        "    static void round(const Scan& scan, const Row* row, int n, Operands factors) {\n"
+        f"{size}        for (int m_ = 0; m_ < n; m_++) {{\n{rounded}        }}\n    }}\n"
+    )
 
 
 def last_states_text(letters: Mapping[str, int]) -> list[str]:

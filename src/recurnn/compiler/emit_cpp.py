@@ -221,9 +221,10 @@ class _Writer:
         U = f"width({most})" if most else "4"
         lines: list[str] = []
         inner: list[str] = []
+        rounding: list[tuple[str, str]] = []
         for k, group in enumerate(body.groups):
             structs.append(self.group(f"{name}_{k}", group, U))
-            lines += self.products(f"{name}_{k}", k, group)
+            lines += self.products(f"{name}_{k}", k, group, rounding)
             for j, output in enumerate(group.outputs):
                 here[output] = self.name(output)
                 at = f"(m_ * {len(group.outputs)} + {j}) * N + n_"
@@ -247,7 +248,7 @@ class _Writer:
             lines = fetches(inner, soon, " + ".join(depth)) + lines
         text = "\n".join(structs) + tile_text(
             name, self.letters.index(body.units), counts, U, lines, inner, self.locals(inner),
-            [self.sums[v] for v in body.sums], whole=whole,
+            [self.sums[v] for v in body.sums], whole=whole, rounding=rounding,
             sizes=(
                 self.sizes("\n".join(lines)),
                 self.sizes("\n".join([*inner, self.size(body.units)])),
@@ -271,8 +272,10 @@ class _Writer:
         ]
         return vectors, streams
 
-    def products(self, name: str, k: int, group: Group) -> list[str]:
-        """The lines that make the products of a group in a tile."""
+    def products(
+        self, name: str, k: int, group: Group, operands: list[tuple[str, str]]
+    ) -> list[str]:
+        """The lines that make the products of a group in a tile; its operands are added."""
         a = len(group.outputs)
         lines = [f"const T* weights{k} = panel_of<{name}>(scan, panel);"]
         for j, (place, letter) in enumerate(group.operands):
@@ -280,8 +283,13 @@ class _Writer:
             if j:
                 before = self.size(group.operands[j - 1][1])
                 lines.append(f"weights{k} += panel_size({before}, {a}, U);")
+            operand = (self.pointer(place), size)
+            if operand not in operands:
+                operands.append(operand)
+            rooms = [f"operand_room({n})" for _, n in operands[: operands.index(operand)]]
             lines += [
-                f"for (int m_ = 0; m_ < M_; m_++) operand[m_] = {self.pointer(place)};",
+                "for (int m_ = 0; m_ < M_; m_++)",
+                f"    operand[m_] = factors.row(m_, {' + '.join(rooms) or 0}, {operand[0]});",
                 f"multiply<{a}, U>(M_, N, product{k}, {truth(j == 0)}, {size}, operand, "
                 f"weights{k});",
             ]

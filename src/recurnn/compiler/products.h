@@ -146,11 +146,11 @@ static NOINLINE void tile_product(V* acc, bool first, int K, const T* const* row
 }
 
 #if defined(HALF_PRODUCTS) && defined(TILES)
-// As tile_product, on the matrix unit. Rows lie one stride apart, packed; what comes of those beyond
-// M is undefined, and `acc` has room for it.
+// As tile_product, on the matrix unit. Rows lie one stride apart; what comes of those beyond M is
+// undefined, and `acc` has room for it.
 template <int A, int U>
-static void multiply_packed(int M, int N, V* acc, bool first, int K, const T* const* rows,
-                            const T* panel) {
+static void multiply(int M, int N, V* acc, bool first, int K, const T* const* rows,
+                     const T* panel) {
     constexpr int64_t pair = A * U * sizeof(V);
     const int64_t row = M > 1 ? (rows[1] - rows[0]) * sizeof(T) : 0;
     const int beside = A > 1 && N < U ? U : 1;  // of two products' panels, each one's first vector
@@ -165,10 +165,10 @@ INLINE TileProduct of_rows(int M, std::index_sequence<m...>) {
     static const TileProduct of[] = {tile_product<(int)m + 1, A, U, N>...};
     return of[M - 1];
 }
-// The tile of M packed rows and N of a panel's U vectors.
+// The tile of M rows, rounded where products are of halves, and N of a panel's U vectors.
 template <int A, int U>
-static void multiply_packed(int M, int N, V* acc, bool first, int K, const T* const* rows,
-                            const T* panel) {
+static void multiply(int M, int N, V* acc, bool first, int K, const T* const* rows,
+                     const T* panel) {
     constexpr auto most = std::make_index_sequence<rows_of(A)>();
     TileProduct run = of_rows<A, U, U>(M, most);
     if constexpr (U > 1) if (N == 1) run = of_rows<A, U, 1>(M, most);
@@ -179,19 +179,34 @@ static void multiply_packed(int M, int N, V* acc, bool first, int K, const T* co
     run(acc, first, K, rows, panel);
 }
 #endif
-// Likewise, of rows as they come.
-template <int A, int U>
-static void multiply(int M, int N, V* acc, bool first, int K, const T* const* rows,
-                     const T* panel) {
-    if (PACKED == 1) return multiply_packed<A, U>(M, N, acc, first, K, rows, panel);
-    int64_t room = padded((K + 1) / 2);
-    T* half = (T*)__builtin_alloca(rows_of(A) * room * sizeof(T));
-    const T* packed[rows_of(A)];
-    for (int m = 0; m < M; m++) {
-        pack_operand(half + m * room, rows[m], K);
-        packed[m] = half + m * room;
+
+// What some rows are multiplied by: with HALF_PRODUCTS rounded once for all panels, a row's
+// operands one after another; otherwise used where it lies.
+INLINE int64_t operand_room(int K) { return padded((K + 1) / 2); }
+struct Operands {
+    T* rounded;
+    int64_t stride;
+    T* row(int m, int64_t at) const { return rounded + m * stride + at; }
+    const T* row(int m, int64_t at, const T* plain) const {
+        return PACKED == 1 ? plain : row(m, at);
     }
-    multiply_packed<A, U>(M, N, acc, first, K, packed, panel);
+};
+constexpr int ROUNDED = 128;  // rows at a time: what is rounded stays near
+// Where a thread rounds, from call to call; a tile may read on to its last row.
+static Operands operands_of(int n, int64_t room) {
+    static thread_local struct Room {
+        T* data = 0;
+        int64_t size = 0;
+        ~Room() { free(data); }
+    } at;
+    int64_t stride = room + LANES;  // rows do not lie a power of two apart
+    int64_t size = (n + rows_of(1)) * stride;
+    if (at.size < size) {
+        free(at.data);
+        at.data = (T*)aligned_alloc(sizeof(V), size * sizeof(T));
+        at.size = size;
+    }
+    return {at.data, stride};
 }
 
 // n rows in as few tiles as M allows, all of nearly the same height: run(first, height).
@@ -259,7 +274,7 @@ static void outer_strip(const Outer& p, const Strip& s, const T* packed, int f, 
     int left = p.factor[f].width - n0, N = (left + LANES - 1) / LANES;
     if (N > OUTER_N) N = OUTER_N;
     V acc[OUTER_M * OUTER_N];
-    multiply_packed<1, OUTER_N>(s.count, N, acc, true, depth, rows, panel);
+    multiply<1, OUTER_N>(s.count, N, acc, true, depth, rows, panel);
     for (int m = 0; m < s.count; m++)
         for (int n = 0; n < N; n++)
             add_to(to.out + (s.first + m) * to.stride + n0 + n * LANES, acc[m * N + n], add,

@@ -12,7 +12,7 @@ struct Hoisted0_0 {
     static constexpr int depth[] = {0};
 };
 struct Hoisted0 {
-    static constexpr int letter = 1, U = width(1), M = rows_of(1);
+    static constexpr int letter = 1, U = width(1), M = rows_of(1), products = 1;
     static void body(const Scan& scan, Row* row, int M_, int N, int panel, const V* product0) {
         const int size_H = scan.size[1];
         for (int m_ = 0; m_ < M_; m_++) {
@@ -24,7 +24,17 @@ struct Hoisted0 {
             }
         }
     }
-    static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {
+    static int64_t room(const Scan& scan) {
+        const int size_I = scan.size[0];
+        return operand_room(size_I);
+    }
+    static void round(const Scan& scan, const Row* row, int n, Operands factors) {
+        const int size_I = scan.size[0];
+        for (int m_ = 0; m_ < n; m_++) {
+            pack_operand(factors.row(m_, 0), row[m_].p[x], size_I);
+        }
+    }
+    static void tile(const Scan& scan, Row* row, int M_, int N, int panel, Operands factors) {
         const int size_I = scan.size[0];
         V product0[M * 1 * U];
         const T* operand[M];
@@ -35,7 +45,8 @@ struct Hoisted0 {
                     __builtin_prefetch(row[m_].p[hoisted] + unit, 1);
                 }
         const T* weights0 = panel_of<Hoisted0_0>(scan, panel);
-        for (int m_ = 0; m_ < M_; m_++) operand[m_] = row[m_].p[x];
+        for (int m_ = 0; m_ < M_; m_++)
+            operand[m_] = factors.row(m_, 0, row[m_].p[x]);
         multiply<1, U>(M_, N, product0, true, size_I, operand, weights0);
         body(scan, row, M_, N, panel, product0);
     }
@@ -47,7 +58,7 @@ struct Phase0_H_0 {
     static constexpr int depth[] = {1};
 };
 struct Phase0_H {
-    static constexpr int letter = 1, U = width(1), M = rows_of(1);
+    static constexpr int letter = 1, U = width(1), M = rows_of(1), products = 1;
     static void body(const Scan& scan, Row* row, int M_, int N, int panel, const V* product0) {
         const int size_H = scan.size[1];
         const T* const vector_0 = scan.vector[0];  // b
@@ -66,7 +77,17 @@ struct Phase0_H {
             }
         }
     }
-    static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {
+    static int64_t room(const Scan& scan) {
+        const int size_H = scan.size[1];
+        return operand_room(size_H);
+    }
+    static void round(const Scan& scan, const Row* row, int n, Operands factors) {
+        const int size_H = scan.size[1];
+        for (int m_ = 0; m_ < n; m_++) {
+            pack_operand(factors.row(m_, 0), row[m_].p[old_h], size_H);
+        }
+    }
+    static void tile(const Scan& scan, Row* row, int M_, int N, int panel, Operands factors) {
         const int size_H = scan.size[1];
         V product0[M * 1 * U];
         const T* operand[M];
@@ -78,7 +99,8 @@ struct Phase0_H {
                     __builtin_prefetch(row[m_].p[new_h] + unit, 1);
                 }
         const T* weights0 = panel_of<Phase0_H_0>(scan, panel);
-        for (int m_ = 0; m_ < M_; m_++) operand[m_] = row[m_].p[old_h];
+        for (int m_ = 0; m_ < M_; m_++)
+            operand[m_] = factors.row(m_, 0, row[m_].p[old_h]);
         multiply<1, U>(M_, N, product0, true, size_H, operand, weights0);
         body(scan, row, M_, N, panel, product0);
     }
@@ -133,7 +155,7 @@ struct Phase0_H_0 {
     static constexpr int depth[] = {1};
 };
 struct Phase0_H {
-    static constexpr int letter = 1, U = width(1), M = rows_of(1);
+    static constexpr int letter = 1, U = width(1), M = rows_of(1), products = 1;
     static void body(const Scan& scan, Row* row, int M_, int N, int panel, const V* product0) {
         const int size_H = scan.size[1];
         for (int m_ = 0; m_ < M_; m_++) {
@@ -156,7 +178,17 @@ struct Phase0_H {
             }
         }
     }
-    static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {
+    static int64_t room(const Scan& scan) {
+        const int size_H = scan.size[1];
+        return operand_room(size_H);
+    }
+    static void round(const Scan& scan, const Row* row, int n, Operands factors) {
+        const int size_H = scan.size[1];
+        for (int m_ = 0; m_ < n; m_++) {
+            pack_operand(factors.row(m_, 0), row[m_].p[past], size_H);
+        }
+    }
+    static void tile(const Scan& scan, Row* row, int M_, int N, int panel, Operands factors) {
         const int size_H = scan.size[1];
         V product0[M * 1 * U];
         const T* operand[M];
@@ -170,7 +202,8 @@ struct Phase0_H {
                     __builtin_prefetch(row[m_].p[dz] + unit, 1);
                 }
         const T* weights0 = panel_of<Phase0_H_0>(scan, panel);
-        for (int m_ = 0; m_ < M_; m_++) operand[m_] = row[m_].p[past];
+        for (int m_ = 0; m_ < M_; m_++)
+            operand[m_] = factors.row(m_, 0, row[m_].p[past]);
         multiply<1, U>(M_, N, product0, true, size_H, operand, weights0);
         body(scan, row, M_, N, panel, product0);
     }
@@ -182,7 +215,7 @@ struct Finish_h_0 {
     static constexpr int depth[] = {1};
 };
 struct Finish_h {
-    static constexpr int letter = 1, U = width(1), M = rows_of(1);
+    static constexpr int letter = 1, U = width(1), M = rows_of(1), products = 1;
     static void body(const Scan& scan, Row* row, int M_, int N, int panel, const V* product0) {
         const int size_H = scan.size[1];
         for (int m_ = 0; m_ < M_; m_++) {
@@ -197,7 +230,17 @@ struct Finish_h {
             }
         }
     }
-    static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {
+    static int64_t room(const Scan& scan) {
+        const int size_H = scan.size[1];
+        return operand_room(size_H);
+    }
+    static void round(const Scan& scan, const Row* row, int n, Operands factors) {
+        const int size_H = scan.size[1];
+        for (int m_ = 0; m_ < n; m_++) {
+            pack_operand(factors.row(m_, 0), row[m_].p[past], size_H);
+        }
+    }
+    static void tile(const Scan& scan, Row* row, int M_, int N, int panel, Operands factors) {
         const int size_H = scan.size[1];
         V product0[M * 1 * U];
         const T* operand[M];
@@ -209,7 +252,8 @@ struct Finish_h {
                     __builtin_prefetch(row[m_].p[first_h] + unit, 1);
                 }
         const T* weights0 = panel_of<Finish_h_0>(scan, panel);
-        for (int m_ = 0; m_ < M_; m_++) operand[m_] = row[m_].p[past];
+        for (int m_ = 0; m_ < M_; m_++)
+            operand[m_] = factors.row(m_, 0, row[m_].p[past]);
         multiply<1, U>(M_, N, product0, true, size_H, operand, weights0);
         body(scan, row, M_, N, panel, product0);
     }
@@ -221,7 +265,7 @@ struct Input_0 {
     static constexpr int depth[] = {1};
 };
 struct Input {
-    static constexpr int letter = 0, U = width(1), M = rows_of(1);
+    static constexpr int letter = 0, U = width(1), M = rows_of(1), products = 1;
     static void body(const Scan& scan, Row* row, int M_, int N, int panel, const V* product0) {
         const int size_I = scan.size[0];
         for (int m_ = 0; m_ < M_; m_++) {
@@ -233,7 +277,17 @@ struct Input {
             }
         }
     }
-    static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {
+    static int64_t room(const Scan& scan) {
+        const int size_H = scan.size[1];
+        return operand_room(size_H);
+    }
+    static void round(const Scan& scan, const Row* row, int n, Operands factors) {
+        const int size_H = scan.size[1];
+        for (int m_ = 0; m_ < n; m_++) {
+            pack_operand(factors.row(m_, 0), row[m_].p[dz], size_H);
+        }
+    }
+    static void tile(const Scan& scan, Row* row, int M_, int N, int panel, Operands factors) {
         const int size_H = scan.size[1];
         V product0[M * 1 * U];
         const T* operand[M];
@@ -244,7 +298,8 @@ struct Input {
                     __builtin_prefetch(row[m_].p[dx] + unit, 1);
                 }
         const T* weights0 = panel_of<Input_0>(scan, panel);
-        for (int m_ = 0; m_ < M_; m_++) operand[m_] = row[m_].p[dz];
+        for (int m_ = 0; m_ < M_; m_++)
+            operand[m_] = factors.row(m_, 0, row[m_].p[dz]);
         multiply<1, U>(M_, N, product0, true, size_H, operand, weights0);
         body(scan, row, M_, N, panel, product0);
     }

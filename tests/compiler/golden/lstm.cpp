@@ -17,7 +17,7 @@ struct Hoisted0_0 {
     static constexpr int depth[] = {0};
 };
 struct Hoisted0 {
-    static constexpr int letter = 1, U = width(4), M = rows_of(4);
+    static constexpr int letter = 1, U = width(4), M = rows_of(4), products = 1;
     static void body(const Scan& scan, Row* row, int M_, int N, int panel, const V* product0) {
         const int size_H = scan.size[1], room_H = padded(size_H);
         for (int m_ = 0; m_ < M_; m_++) {
@@ -35,7 +35,17 @@ struct Hoisted0 {
             }
         }
     }
-    static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {
+    static int64_t room(const Scan& scan) {
+        const int size_I = scan.size[0], size_H = scan.size[1], room_H = padded(size_H);
+        return operand_room(size_I);
+    }
+    static void round(const Scan& scan, const Row* row, int n, Operands factors) {
+        const int size_I = scan.size[0], size_H = scan.size[1], room_H = padded(size_H);
+        for (int m_ = 0; m_ < n; m_++) {
+            pack_operand(factors.row(m_, 0), row[m_].p[x], size_I);
+        }
+    }
+    static void tile(const Scan& scan, Row* row, int M_, int N, int panel, Operands factors) {
         const int size_I = scan.size[0], size_H = scan.size[1], room_H = padded(size_H);
         V product0[M * 4 * U];
         const T* operand[M];
@@ -49,7 +59,8 @@ struct Hoisted0 {
                     __builtin_prefetch(row[m_].p[hoisted] + 3 * room_H + unit, 1);
                 }
         const T* weights0 = panel_of<Hoisted0_0>(scan, panel);
-        for (int m_ = 0; m_ < M_; m_++) operand[m_] = row[m_].p[x];
+        for (int m_ = 0; m_ < M_; m_++)
+            operand[m_] = factors.row(m_, 0, row[m_].p[x]);
         multiply<4, U>(M_, N, product0, true, size_I, operand, weights0);
         body(scan, row, M_, N, panel, product0);
     }
@@ -61,7 +72,7 @@ struct Phase0_H_0 {
     static constexpr int depth[] = {1};
 };
 struct Phase0_H {
-    static constexpr int letter = 1, U = width(4), M = rows_of(4);
+    static constexpr int letter = 1, U = width(4), M = rows_of(4), products = 1;
     static void body(const Scan& scan, Row* row, int M_, int N, int panel, const V* product0) {
         const int size_H = scan.size[1], room_H = padded(size_H);
         const T* const vector_0 = scan.vector[0];  // b_i
@@ -115,7 +126,17 @@ struct Phase0_H {
             }
         }
     }
-    static void tile(const Scan& scan, Row* row, int M_, int N, int panel) {
+    static int64_t room(const Scan& scan) {
+        const int size_H = scan.size[1], room_H = padded(size_H);
+        return operand_room(size_H);
+    }
+    static void round(const Scan& scan, const Row* row, int n, Operands factors) {
+        const int size_H = scan.size[1], room_H = padded(size_H);
+        for (int m_ = 0; m_ < n; m_++) {
+            pack_operand(factors.row(m_, 0), row[m_].p[old_h], size_H);
+        }
+    }
+    static void tile(const Scan& scan, Row* row, int M_, int N, int panel, Operands factors) {
         const int size_H = scan.size[1], room_H = padded(size_H);
         V product0[M * 4 * U];
         const T* operand[M];
@@ -136,7 +157,8 @@ struct Phase0_H {
                     __builtin_prefetch(row[m_].p[new_h] + unit, 1);
                 }
         const T* weights0 = panel_of<Phase0_H_0>(scan, panel);
-        for (int m_ = 0; m_ < M_; m_++) operand[m_] = row[m_].p[old_h];
+        for (int m_ = 0; m_ < M_; m_++)
+            operand[m_] = factors.row(m_, 0, row[m_].p[old_h]);
         multiply<4, U>(M_, N, product0, true, size_H, operand, weights0);
         body(scan, row, M_, N, panel, product0);
     }
