@@ -24,6 +24,10 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 # torch fills fresh memory with NaN, and with the largest number where there is no NaN.
 torch.use_deterministic_algorithms(mode=True)
 torch.utils.deterministic.fill_uninitialized_memory = True
+# Training goes to a GPU where there is one, and its network with it; the tests look at networks
+# while they train. What is asked of a GPU is in test_cuda.py, which runs when one is named:
+# CUDA_VISIBLE_DEVICES=0 pytest tests/training/test_cuda.py
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 # The tests run in several processes; threads of each would only wait for one another.
 torch.set_num_threads(1)
 

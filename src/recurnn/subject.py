@@ -299,6 +299,11 @@ class Subject:
             others=None if self.others is None else self.others.narrow(axis, 0, rows),
         )
 
+    def on(self, device: torch.device) -> Subject:
+        """The same with its data on a device."""
+        moved = {k: getattr(self, k) for k in ("x", "y", "lengths", "others")}
+        return replace(self, **{k: v.to(device) for k, v in moved.items() if v is not None})
+
     @property
     def cuts(self) -> bool:
         """Whether `last_steps` can cut x."""

@@ -20,6 +20,7 @@ from recurnn.insight.roles import roles_of
 from recurnn.insight.verdicts import EXPLODED, VANISHED
 from recurnn.subject import Subject
 from recurnn.training import Epoch, Run, Update, Watch
+from recurnn.training.processes import device_of
 
 
 class GradientWarning(UserWarning):
@@ -93,7 +94,7 @@ class Monitor(Watch):
         """A run begins: choose the rows to look at."""
         subject = self._given or _subject_of(run)
         if subject is not None:
-            subject = subject.first_rows(self.rows)
+            subject = subject.first_rows(self.rows).on(device_of(run.module))
             if self.lag is not None:
                 subject = replace(subject, lag=self.lag)
         self._subject, self._gates = subject, {}

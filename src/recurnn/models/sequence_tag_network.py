@@ -51,7 +51,7 @@ class WordFeatures(nn.Module):
         each = words[which]
         if self.training and self.word_dropout:
             unknown = self.word_dropout / (self.word_dropout + self.counts[each])
-            each = each.masked_fill(torch.rand(each.shape) < unknown, UNKNOWN)
+            each = each.masked_fill(torch.rand(each.shape, device=each.device) < unknown, UNKNOWN)
         found = self.words(each)
         if self.letters is None:
             return found  # type: ignore[no-any-return]
@@ -130,7 +130,7 @@ class TagNetwork(nn.Module):
         if self.crf is None:
             rows = zip(scores.argmax(-1).tolist(), lengths.tolist(), strict=True)
             return [row[:T] for row, T in rows]
-        real = torch.arange(scores.shape[1]) < lengths[:, None]
+        real = torch.arange(scores.shape[1], device=scores.device) < lengths[:, None]
         found: list[list[int]] = self.crf.decode(scores, mask=real)
         return found
 

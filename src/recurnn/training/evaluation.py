@@ -18,7 +18,7 @@ from recurnn.training.objective import (
     metrics_of,
     split_mean,
 )
-from recurnn.training.processes import Processes
+from recurnn.training.processes import Processes, device_of
 
 BATCH = 1024
 """Samples in a batch when nothing is trained."""
@@ -37,7 +37,7 @@ def evaluate(
     """The loss and the metrics of a network on all of the data.
 
     Args:
-        module: the network; it is left in the mode that it was in.
+        module: the network; it is left in the mode that it was in, and runs where its weights are.
         data: numbered pairs, or a stream (whose states are carried from its start to its end).
         loss: as in `Plan`.
         objective: instead of a loss.
@@ -76,7 +76,7 @@ def measure(
     processes: Processes,
 ) -> dict[str, float]:
     """The loss and the metrics over a feed; every process computes its part."""
-    was_training = module.training
+    was_training, device = module.training, device_of(module)
     module.eval()
     sums = [0.0] * (1 + len(metrics))
     counts = [0.0] * (1 + len(metrics))
@@ -87,7 +87,7 @@ def measure(
             if batch.count == 0:
                 continue
             with processes.autocast():
-                outcome = objective(module, batch.to(processes.device), state)
+                outcome = objective(module, batch.to(device), state)
             state = outcome.state
             sums[0] += float(outcome.loss) * outcome.count
             counts[0] += outcome.count

@@ -21,7 +21,7 @@ from recurnn.training.history import History, Watch
 from recurnn.training.logs import LogFile
 from recurnn.training.objective import LOSSES, Metric, Objective, Supervised, metrics_of
 from recurnn.training.plan import Plan
-from recurnn.training.processes import Processes
+from recurnn.training.processes import Processes, device_of
 from recurnn.training.run import Run
 from recurnn.training.saves import Saves, Saving
 from recurnn.training.signals import Signals
@@ -83,7 +83,7 @@ def fit(
     processes = Processes(plan.precision)
     chosen = metrics_of(metrics if isinstance(metrics, Mapping) else tuple(metrics))
     check_together(plan, train, validation, chosen, objective, processes.count)
-    home = next(module.parameters(), torch.empty(0)).device
+    home = device_of(module)
     module.to(processes.device)
     run = Run(
         module,

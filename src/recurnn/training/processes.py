@@ -110,3 +110,8 @@ def _join() -> None:
         rank=rank,
         world_size=count,
     )
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a network's weights are; of one without weights, the CPU."""
+    return next(module.parameters(), torch.empty(0)).device
