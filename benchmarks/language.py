@@ -42,12 +42,12 @@ LONG: dict[str, Any] = {
     "epochs": 9, "input_dropout": 0.1, "output_dropout": 0.3, "weight_dropout": 0.2,
 }  # fmt: skip
 POEMS: dict[str, Any] = {
-    "hidden_size": 320, "epochs": 6, "dropout": 0.3, "input_dropout": 0.2, "tied": True,
-    "precision": "bfloat16",
+    "hidden_size": 512, "num_layers": 2, "embedding_size": 320, "tied": True, "epochs": 9,
+    "dropout": 0.4, "input_dropout": 0.3, "precision": "bfloat16",
 }  # fmt: skip
 SENTENCES: dict[str, Any] = {
-    "unit": "words", "vocabulary": 10_000, "hidden_size": 512, "embedding_size": 256, "epochs": 8,
-    "validation": 0.05, "dropout": 0.4, "ngram": 5, "precision": "bfloat16",
+    "unit": "words", "vocabulary": 10_000, "hidden_size": 512, "tied": True, "epochs": 8,
+    "validation": 0.05, "dropout": 0.4, "output_dropout": 0.3, "ngram": 5, "precision": "bfloat16",
 }  # fmt: skip
 
 
