@@ -129,8 +129,8 @@ def tile_text(
         if whole
         else (
             "    static void tile(const Scan& scan, Row* row, int M_, int N, int panel, "
-            f"Operands{given}) {{\n{size}{room}{before}        body(scan, row, M_, N, panel{passed});\n"
-            "    }\n"
+            f"Operands{given}) {{\n{size}{room}{before}"
+            f"        body(scan, row, M_, N, panel{passed});\n    }}\n"
         )
     )
     return f"""struct {name} {{
