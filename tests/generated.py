@@ -97,7 +97,7 @@ def kernel_excerpt() -> str:
     forward = compiler.show(cells.LSTM(3, 4, device="meta"), "kernel")
     phase = forward[forward.index("struct Phase0_H {") :]
     first = phase.index("static void body")
-    body = phase[first : phase.index("static void tile", first)]
+    body = phase[first : phase.index("static int64_t room", first)]
     return "```cpp\n" + textwrap.dedent(" " * 4 + body).rstrip() + "\n```"
 
 
