@@ -90,8 +90,9 @@ def child(name: str, precision: str, epochs: int, updates: int | None) -> dict[s
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def options(precision: str = "float32", epochs: int = 13) -> LanguageOptions:
-    return LanguageOptions(**RECIPES["zaremba-small"] | {"epochs": epochs}, precision=precision)
+def options(precision: str = "float32") -> LanguageOptions:
+    """Of the recipe, with the epochs left open."""
+    return LanguageOptions(**RECIPES["zaremba-small"] | {"epochs": None}, precision=precision)
 
 
 def streams() -> tuple[Streams, Streams, int]:
@@ -129,7 +130,7 @@ class Watched(Watch):
 def ours(epochs: int, updates: int | None, precision: str) -> dict[str, Any]:
     train, held, V = streams()
     module, watch = network(options(), V), Watched(updates)
-    fit(module, train, held, options(precision, epochs).plan(epochs), watch=watch,
+    fit(module, train, held, options(precision).plan(epochs), watch=watch,
         objective=Supervised(module.loss))  # fmt: skip
     watch.found["seconds"] = time.perf_counter() - watch.began
     return watch.found

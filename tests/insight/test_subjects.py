@@ -277,3 +277,12 @@ def test_a_language_model_is_judged_beside_its_n_gram(tmp_path):
     assert model.subject(tmp_path / "t.txt").beaten_by == best.model
     model.comparison = [network]
     assert model.subject(tmp_path / "t.txt").beaten_by == ""
+
+
+def test_a_subject_goes_to_another_device_with_all_its_data():
+    lengths = torch.tensor([4, 2, 3])
+    x = torch.ones(3, 4, 2)
+    moved = recurnn.Subject(torch.nn.Linear(2, 1), x, torch.ones(3), lengths=lengths, others=x).on(
+        torch.device("meta")
+    )
+    assert {v.device.type for v in (moved.x, moved.y, moved.lengths, moved.others)} == {"meta"}
