@@ -266,6 +266,7 @@ def test_one_number_for_all_units_and_its_derivatives() -> None:
 
 NAMES = """
     class new int union and this unit left row scan operand product0 weights0 v8 V8 LANES Phase0_H
+    factors products room round letter
     at_old_h vector_0 vector_b_ state_h_ state_h carry_h_ seed_h size_H room_H memcpy body hoisted
 """.split()
 
